@@ -1,0 +1,43 @@
+"""Motion of the face from speech."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Protocol, runtime_checkable
+
+from huashen.registry import Entry, Registry
+from huashen.types import Motion, Speech
+
+
+@runtime_checkable
+class Driver(Protocol):
+    """Moves a face to speech.
+
+    Promises: frame k carries samples [k, k+1)·rate/fps of the joined sound; the last frame is filled up with silence, so the
+    frames hold all the sound; how the sound is cut into chunks does not change the motion; a frame is yielded as soon as sound
+    up to its end + `lookahead` has come; in silence the lips are closed and the face lives on; the same input gives the same motion.
+    """
+
+    lookahead: float
+    """Seconds of sound past a frame's own that it needs; infinite: offline only."""
+
+    def drive(self, speech: Iterable[Speech], fps: Fraction) -> Iterator[Motion]:
+        """Yield one Motion a frame. All speech has one rate.
+
+        Raises:
+            InputError: the pieces have different rates.
+        """
+        ...
+
+
+TABLE = Registry(
+    "audio2face",
+    Entry(
+        name="visemes", target="huashen.audio2face.visemes:Visemes", licence="Apache-2.0",
+        about=("From phone marks, with co-articulation; from the sound where there are no marks", "由音素标注驱动，含协同发音；无标注处由声音驱动"),
+        source="Cohen and Massaro, Modeling Coarticulation in Synthetic Visual Speech, 1993",
+    ),
+    Entry(
+        name="signal", target="huashen.audio2face.signal:Signal", licence="Apache-2.0",
+        about=("From the sound alone: loudness and spectrum, any language", "只由声音驱动：响度与频谱，任何语言"),
+    ),
+)  # fmt: skip

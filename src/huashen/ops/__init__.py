@@ -1,0 +1,1 @@
+"""Pure NumPy and OpenCV mathematics, shared by engines."""

@@ -1,0 +1,33 @@
+"""A talking person from an avatar and speech."""
+
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+from huashen.avatar import Avatar
+from huashen.registry import Entry, Registry
+from huashen.types import Speech, Video
+
+
+@runtime_checkable
+class TalkingHead(Protocol):
+    """Makes an avatar speak.
+
+    Promises: frame k of the video carries samples [k, k+1)·rate/fps of the joined sound; every frame has the same size and is a
+    fresh array; how the speech is cut into chunks does not change the frames; memory does not grow with length; the avatar is not changed.
+    """
+
+    lookahead: float
+    """Seconds of sound past a frame's own that it needs; infinite: offline only."""
+
+    def animate(self, avatar: Avatar, speech: Iterable[Speech]) -> Video:
+        """Return the video, rendered as it is read."""
+        ...
+
+
+TABLE = Registry(
+    "talking_head",
+    Entry(
+        name="puppet", target="huashen.talking_head.puppet:Puppet", licence="Apache-2.0",
+        about=("One picture to a talking person by smooth warping, no weights of its own", "一张图片变成会说话的人：平滑形变，无需专门权重"),
+    ),
+)  # fmt: skip
