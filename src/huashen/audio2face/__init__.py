@@ -33,7 +33,8 @@ TABLE = Registry(
     "audio2face",
     Entry(
         name="visemes", target="huashen.audio2face.visemes:Visemes", licence="Apache-2.0",
-        about=("From phone marks, with co-articulation; from the sound where there are no marks", "由音素标注驱动，含协同发音；无标注处由声音驱动"),
+        about=("From phone marks, with co-articulation; from the sound where there are no marks",
+               "由音素标注驱动，含协同发音；无标注处由声音驱动"),
         source="Cohen and Massaro, Modeling Coarticulation in Synthetic Visual Speech, 1993",
     ),
     Entry(

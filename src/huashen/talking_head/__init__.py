@@ -28,6 +28,7 @@ TABLE = Registry(
     "talking_head",
     Entry(
         name="puppet", target="huashen.talking_head.puppet:Puppet", licence="Apache-2.0",
-        about=("One picture to a talking person by smooth warping, no weights of its own", "一张图片变成会说话的人：平滑形变，无需专门权重"),
+        about=("One picture to a talking person by smooth warping, no weights of its own",
+               "一张图片变成会说话的人：平滑形变，无需专门权重"),
     ),
 )  # fmt: skip
