@@ -1,0 +1,42 @@
+"""Which device runs a network, and with how many threads; nothing else decides."""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from huashen.types import Floats
+
+
+def threads() -> int:
+    """Return how many threads a small network should use: more than four gain nothing on the networks we run."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(4, cores))
+
+
+def litert(path: Path, *, count: int | None = None) -> Callable[[Floats], tuple[Floats, ...]]:
+    """Load a .tflite network with one input.
+
+    Args:
+        path: the file.
+        count: threads; `threads()` without.
+
+    Returns:
+        A function from the input tensor to copies of the output tensors, in the file's order. It may be called from several
+        threads: an interpreter is not safe for that, so they take turns.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=count or threads())
+    interpreter.allocate_tensors()
+    entrance = interpreter.get_input_details()[0]["index"]
+    exits = [detail["index"] for detail in interpreter.get_output_details()]
+    turn = threading.Lock()
+
+    def run(tensor: Floats) -> tuple[Floats, ...]:
+        with turn:
+            interpreter.set_tensor(entrance, tensor)
+            interpreter.invoke()
+            return tuple(interpreter.get_tensor(index) for index in exits)
+
+    return run
