@@ -1,0 +1,121 @@
+"""Smooth warps: thin-plate splines, coarse grids of displacements, and their inverse.
+
+A warp is held as displacements on the nodes of a coarse `Grid`, because a smooth one needs no more, and is made as fine as the
+picture only when the pixels are fetched.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huashen.types import Floats
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Nodes every `step` pixels over a rectangle of a picture; node (i, j) is the centre of its cell."""
+
+    x0: int
+    y0: int
+    step: int
+    columns: int
+    rows: int
+
+    @property
+    def width(self) -> int:
+        """Pixels covered across."""
+        return self.columns * self.step
+
+    @property
+    def height(self) -> int:
+        """Pixels covered down."""
+        return self.rows * self.step
+
+    def nodes(self) -> Floats:
+        """Return (rows, columns, 2) float32: each node's x, y in pixels of the picture."""
+        x = self.x0 + (np.arange(self.columns, dtype=np.float32) + 0.5) * self.step - 0.5
+        y = self.y0 + (np.arange(self.rows, dtype=np.float32) + 0.5) * self.step - 0.5
+        return np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
+
+
+def cover(x0: float, y0: float, x1: float, y1: float, *, step: int) -> Grid:
+    """Return the grid of that step that covers a rectangle given in pixels."""
+    left, top = int(np.floor(x0)), int(np.floor(y0))
+    return Grid(left, top, step, max(2, int(np.ceil((x1 - left) / step))), max(2, int(np.ceil((y1 - top) / step))))
+
+
+def spline(anchors: Floats, values: Floats, at: Floats, *, smooth: float = 1e-3) -> Floats:
+    """Interpolate values given at scattered points by a thin-plate spline.
+
+    Args:
+        anchors: (n, 2) distinct points, pixels.
+        values: (n, k) what is known there.
+        at: (…, 2) where to evaluate.
+        smooth: how far the surface may leave the anchors' values to be smoother, 0 or more; relative to the anchors' spread.
+
+    Returns:
+        (…, k) float32.
+
+    Source: Bookstein, Principal Warps: Thin-Plate Splines and the Decomposition of Deformations, 1989.
+    """
+    middle = anchors.mean(0)
+    scale = float(np.abs(anchors - middle).max())
+    known = ((anchors - middle) / scale).astype(np.float64)
+    n = len(known)
+    system = np.zeros((n + 3, n + 3))
+    system[:n, :n] = _bend(known[:, None] - known[None]) + smooth * np.eye(n)
+    system[:n, n] = system[n, :n] = 1
+    system[:n, n + 1 :] = known
+    system[n + 1 :, :n] = known.T
+    right = np.zeros((n + 3, values.shape[1]))
+    right[:n] = values
+    solved = np.linalg.solve(system, right)
+    wanted = ((at.reshape(-1, 2) - middle) / scale).astype(np.float32)
+    found = np.empty((len(wanted), values.shape[1]), np.float32)
+    weights, plane = solved[:n].astype(np.float32), solved[n:].astype(np.float32)
+    near = known.astype(np.float32)
+    for start in range(0, len(wanted), 4096):
+        part = wanted[start : start + 4096]
+        found[start : start + 4096] = _bend(part[:, None] - near[None]) @ weights + plane[0] + part @ plane[1:]
+    return found.reshape(*at.shape[:-1], -1)
+
+
+def _bend(differences: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return r² log r of (…, 2) differences, 0 at r = 0."""
+    square = (differences * differences).sum(-1)
+    return np.asarray(0.5 * square * np.log(np.maximum(square, 1e-12)))
+
+
+def invert(grid: Grid, forward: Floats, *, rounds: int = 4) -> Floats:
+    """Invert a warp: from how far each point goes to how far each place has been come to, negated.
+
+    Args:
+        grid: where `forward` is sampled.
+        forward: (rows, columns, 2) displacement in pixels of the point that starts at a node; its slope must stay below 1.
+        rounds: fixed-point rounds; the error shrinks by the slope in each.
+
+    Returns:
+        (rows, columns, 2) float32: added to a place, it gives the point that has come there.
+    """
+    import cv2
+
+    back = -forward
+    j, i = np.meshgrid(np.arange(grid.columns, dtype=np.float32), np.arange(grid.rows, dtype=np.float32))
+    nodes = np.stack([j, i], axis=-1)
+    for _ in range(rounds):
+        back = -cv2.remap(forward, nodes + back / np.float32(grid.step), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(back, np.float32)
+
+
+def fine(grid: Grid, coarse: Floats) -> Floats:
+    """Make (rows, columns, k) values on a grid as fine as the picture: (height, width, k) float32."""
+    import cv2
+
+    return np.asarray(cv2.resize(coarse, (grid.width, grid.height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def feather(distance: NDArray[np.floating], width: float) -> Floats:
+    """Return a smooth step: 0 where `distance` is -width or less, 1 from +width on."""
+    t = np.clip((distance / width + 1) / 2, 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
