@@ -15,28 +15,38 @@ from huashen.words import tr
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path beside the goal; on leaving without an error move it into place, otherwise remove it.
 
-    The temporary name keeps the goal's ending, so a writer that looks at the ending still works.
+    The name beside keeps the goal's ending, so a writer that looks at the ending still works. A goal that is a link is followed.
 
     Raises:
-        OutputError: the folder does not exist, may not be written to, or the disk is full.
+        OutputError: the goal is no file or its folder does not exist (before any work), may not be written to, or the disk is full.
     """
-    goal = Path(path)
-    beside = goal.with_name(f".{goal.stem}.{secrets.token_hex(4)}.part{goal.suffix}")
-    if goal.is_dir():
-        raise OutputError(tr(f"{goal} is a folder; name a file", f"{goal} 是文件夹；请给出文件名"))
-    if not goal.parent.is_dir():
-        raise OutputError(tr(f"the folder {goal.parent} does not exist; make it first", f"文件夹 {goal.parent} 不存在；请先创建"))
     try:
-        yield beside
-        os.replace(beside, goal)
+        goal = Path(os.path.realpath(path))
+        if goal.is_dir():
+            raise OutputError(tr(f"{path} is a folder; name a file", f"{path} 是文件夹；请给出文件名"))
+        if goal.exists() and not goal.is_file():
+            raise OutputError(tr(f"{path} is a device or a pipe; name a file", f"{path} 是设备或管道；请给出文件名"))
+        if not goal.parent.is_dir():
+            raise OutputError(tr(f"the folder {goal.parent} does not exist; make it first", f"文件夹 {goal.parent} 不存在；请先创建"))
+        beside = goal.with_name(f".huashen-{secrets.token_hex(4)}.part{goal.suffix}")
+        try:
+            yield beside
+            os.replace(beside, goal)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise OutputError(tr(
-                f"no room left on the disk while writing {goal}; free some and run again",
-                f"写入 {goal} 时磁盘已满；请腾出空间后重试",
-            )) from error  # fmt: skip
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise OutputError(tr(f"no right to write {goal}; choose another place", f"没有写入 {goal} 的权限；请换个位置")) from error
-        raise
-    finally:
-        beside.unlink(missing_ok=True)
+        text = _reason(error.errno, path)
+        if text is None:
+            raise
+        raise OutputError(text) from error
+
+
+def _reason(number: int | None, path: str | os.PathLike[str]) -> str | None:
+    """Return what to tell the user about a failed write, or None where the failure is not about the place."""
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return tr(f"no room left on the disk while writing {path}; free some and run again", f"写入 {path} 时磁盘已满；请腾出空间后重试")
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return tr(f"no right to write {path}; choose another place", f"没有写入 {path} 的权限；请换个位置")
+    if number == errno.ENAMETOOLONG:
+        return tr(f"the name {path} is too long; choose a shorter one", f"文件名 {path} 太长；请换个短些的")
+    return None
