@@ -225,8 +225,7 @@ class MediaPipe:
         points = np.empty(0, np.float32)
         score = 0.0
         for _ in range(passes or self._passes):
-            crop = cut(image, region, 192).astype(np.float32) / 255
-            mesh, presence = self._mesh(crop[None])
+            mesh, presence = self._mesh(np.divide(cut(image, region, 192)[None], 255, dtype=np.float32))
             score = float(_sigmoid(presence.ravel())[0])
             if score < self._score:
                 return None
@@ -250,8 +249,7 @@ class MediaPipe:
         corners = points[[contour[0], contour[8]]]
         left, right = (corners[1], corners[0]) if mirrored else (corners[0], corners[1])
         region = _around(corners, left, right, 2.3)
-        crop = cut(image, region, 64, mirrored=mirrored).astype(np.float32) / 255
-        iris = self._iris(crop[None])[1].reshape(5, 3)
+        iris = self._iris(np.divide(cut(image, region, 64, mirrored=mirrored)[None], 255, dtype=np.float32))[1].reshape(5, 3)
         if mirrored:
             iris = iris[[0, 3, 2, 1, 4]] * (-1, 1, 1) + (64, 0, 0)  # the mesh numbers both rims from the right side of the picture
         found = _from_region(np.asarray(iris, np.float32), region, 64)

@@ -1,0 +1,35 @@
+"""What tests of every area may ask for."""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from huashen import weights
+from huashen.errors import MissingWeightsError
+
+
+def weight(name: str) -> Path:
+    """Return a file of the store, or skip the test where it can neither be found nor fetched."""
+    try:
+        return weights.path(name)
+    except MissingWeightsError as error:
+        pytest.skip(f"wants the weights '{name}': {error}")
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Image.Image:
+    """The example portrait, 512 × 512 RGB."""
+    with Image.open(weight("astronaut")) as picture:
+        return picture.convert("RGB")
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real faces, clips and speech."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "real"
+    folder = Path(os.environ.get("HUASHEN_REAL", beside))
+    if not folder.is_dir():
+        pytest.skip(f"wants real faces and clips in HUASHEN_REAL or {beside}")
+    return folder
