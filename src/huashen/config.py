@@ -2,9 +2,12 @@
 
 import locale
 import os
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+
+FILE = "huashen.toml"
 
 
 @lru_cache(maxsize=1)
@@ -26,3 +29,77 @@ def home() -> Path:
 def offline() -> bool:
     """Return whether `HUASHEN_OFFLINE` forbids fetching anything."""
     return os.environ.get("HUASHEN_OFFLINE", "") not in ("", "0", "no", "false")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The command line's defaults, as a `huashen.toml` gives them; None: not said there."""
+
+    __pydantic_config__ = {"extra": "forbid", "strict": True}  # noqa: RUF012 (pydantic reads it from the class)
+
+    face: str | None = None
+    tts: str | None = None
+    voice: str | None = None
+    lang: str | None = None
+    speed: float | int | None = None
+    size: str | int | None = None
+    fps: str | float | int | None = None
+    subtitles: str | None = None
+    source: str = ""
+    """Not a key: the files that were read."""
+
+
+def settings(folder: Path | None = None) -> Settings:
+    """Read `huashen.toml` in `HUASHEN_HOME`, then the one in a folder (the working one by default), whose values win.
+
+    Raises:
+        InputError: a file is no TOML, has an unknown key or a value of the wrong kind; the text names file and key.
+    """
+    paths = [path for path in (home() / FILE, (folder or Path()) / FILE) if path.is_file()]
+    if not paths:
+        return Settings()
+    merged: dict[str, object] = {}
+    for path in paths:
+        merged |= _read(path)
+    return Settings(**merged, source=", ".join(map(str, paths)))  # type: ignore[arg-type]
+
+
+def _read(path: Path) -> dict[str, object]:
+    import tomllib
+
+    from pydantic import TypeAdapter, ValidationError
+
+    from huashen.errors import InputError
+    from huashen.words import tr
+
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(tr(f"{path} is not valid TOML: {error}", f"{path} 不是有效的 TOML：{error}")) from error
+    keys = [field.name for field in fields(Settings) if field.name != "source"]
+    for key in values:
+        if key not in keys:
+            have = ", ".join(keys)
+            raise InputError(tr(f"{path} has an unknown key '{key}'; there are: {have}", f"{path} 中有未知的键“{key}”；可用的有：{have}"))
+    try:
+        TypeAdapter(Settings).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        raise InputError(tr(
+            f"{path}: {key} cannot be {first['input']!r}; give {_kinds(key, 'en')}",
+            f"{path}：{key} 不能是 {first['input']!r}；请给出{_kinds(key, 'zh')}",
+        )) from error  # fmt: skip
+    if "face" in values and values["face"] != "example":
+        values["face"] = str(path.parent / Path(values["face"]).expanduser())
+    return values
+
+
+def _kinds(key: str, lang: Literal["en", "zh"]) -> str:
+    kinds = {
+        "speed": ("a number such as 1.0", "数字，例如 1.0"),
+        "size": ("a number or a text such as 512, \"512x512\" or \"720p\"", "数字或文本，例如 512、\"512x512\" 或 \"720p\""),
+        "fps": ("a number or a text such as 25 or \"30000/1001\"", "数字或文本，例如 25 或 \"30000/1001\""),
+    }  # fmt: skip
+    english, chinese = kinds.get(key, ("a text in quotes", "带引号的文本"))
+    return chinese if lang == "zh" else english

@@ -1,0 +1,172 @@
+"""What the command line shows: help and tables that count Chinese characters as two columns, the words of typer's own errors, progress."""
+
+import re
+import shutil
+import sys
+import time
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from huashen.words import tr
+
+if TYPE_CHECKING:
+    from huashen.studio import Progress
+
+_CLOSING = "，。；：！？、）》”’…"
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: Chinese characters take two."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Break a text into lines of at most `width` columns, at spaces and between Chinese characters but not before their punctuation."""
+    pieces = re.findall(rf"\s+|[^\s\u2e80-\uffef]+[{_CLOSING}]*|[\u2e80-\uffef][{_CLOSING}]*", text)
+    lines = [""]
+    for piece in pieces:
+        if lines[-1] and columns(lines[-1]) + columns(piece.rstrip()) > width:
+            lines.append("")
+        if lines[-1] or not piece.isspace():
+            lines[-1] += piece
+    return [line.rstrip() for line in lines]
+
+
+def table(rows: Sequence[Sequence[str]], *, gap: int = 2) -> str:
+    """Lay rows out in columns; the last is as wide as it needs to be."""
+    widths = [max(columns(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    return "\n".join(
+        "".join(cell + " " * (width - columns(cell) + gap) for cell, width in zip(row, widths, strict=False)) + row[-1] for row in rows
+    ).rstrip()
+
+
+def _entries(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
+    left = min(34, max(columns(first) for first, _ in rows))
+    for first, second in rows:
+        lines = wrap(second, max(24, width - left - 4))
+        if columns(first) > left:
+            yield f"  {first}"
+        else:
+            yield f"  {first}{' ' * (left - columns(first) + 2)}{lines.pop(0)}".rstrip()
+        yield from (f"{' ' * (left + 4)}{line}" for line in lines)
+
+
+def help_text(command: Any, context: Any) -> str:
+    """Return a typer command's help in the user's language.
+
+    Args:
+        command: a TyperCommand or TyperGroup.
+        context: the context it runs in.
+    """
+    width = min(110, max(60, shutil.get_terminal_size((100, 24)).columns))
+    words = {"[OPTIONS]": tr("[OPTIONS]", "[选项]"), "COMMAND [ARGS]...": tr("COMMAND …", "命令 …")}
+    usage = [words.get(piece, piece) for piece in command.collect_usage_pieces(context)]
+    lines = [tr("Usage: ", "用法：") + " ".join([context.command_path, *usage]), ""]
+    for paragraph in (command.help or "").split("\n"):
+        lines += wrap(paragraph, width)
+    parameters = command.get_params(context)
+    for title, rows in (
+        (tr("Commands:", "命令："), [(name, c.help.split("\n")[0]) for name, c in getattr(command, "commands", {}).items()]),
+        (tr("Arguments:", "参数："), [(p.metavar or p.name, p.help or "") for p in parameters if p.param_type_name == "argument"]),
+        (tr("Options:", "选项："), [_option(p) for p in parameters if p.param_type_name == "option"]),
+    ):
+        if rows:
+            lines += ["", title, *_entries(rows, width)]
+    return "\n".join(lines)
+
+
+def _option(parameter: Any) -> tuple[str, str]:
+    if parameter.name == "help":
+        return "--help", tr("show this and leave", "显示本说明并退出")
+    return f"{', '.join(sorted(parameter.opts, key=len))} {parameter.metavar or ''}".rstrip(), parameter.help or ""
+
+
+def usage_words(error: Any) -> str:
+    """Return one line, in the user's language, for an error typer raises about the command line itself."""
+    message = " ".join(str(error.format_message()).split()).rstrip(".")
+    kind = type(error).__name__
+    hint = getattr(error, "param", None)
+    name = (hint.metavar or hint.name) if getattr(hint, "param_type_name", "") == "argument" else max(getattr(hint, "opts", [""]), key=len)
+    quoted = next(iter(re.findall(r"'([^']*)'", message)), "")
+    if kind == "NoSuchOption":
+        near = f" ({', '.join(sorted(error.possibilities))}?)" if error.possibilities else ""
+        said = tr(f"no option {error.option_name}{near}", f"没有选项 {error.option_name}{near}")
+    elif kind == "MissingParameter":
+        said = tr(f"{name} is missing", f"缺少 {name}")
+    elif kind == "BadParameter":
+        said = tr(f"{name} cannot take that value", f"{name} 的值无效")
+    elif kind == "BadOptionUsage" and "not take" in message:
+        said = tr(f"{error.option_name} takes no value", f"{error.option_name} 不需要值")
+    elif kind == "BadOptionUsage":
+        said = tr(f"{error.option_name} needs a value", f"{error.option_name} 需要一个值")
+    elif message.startswith("No such command"):
+        near = "".join(re.findall(r" Did you mean ([^?]*)", message))
+        said = tr(f"no command '{quoted}'", f"没有命令“{quoted}”") + (f" ({near}?)" if near else "")
+    elif message.startswith("Got unexpected extra argument"):
+        extra = message.partition("(s) (")[2] or message.rpartition(" (")[2]
+        extra = extra.removesuffix(")")
+        said = tr(f"too many words: {extra}; put a text with spaces in quotes", f"多余的参数：{extra}；含空格的文本请加引号")
+    else:
+        said = message
+    context = getattr(error, "ctx", None)
+    return f"{said}; {tr('see:', '请看：')} {context.command_path if context else 'huashen'} --help"
+
+
+class Meter:
+    """Shows progress on standard error: one live line on a terminal, elsewhere a line every few seconds."""
+
+    def __init__(self, name: str, *, quiet: bool = False) -> None:
+        self.name = name
+        self.quiet = quiet
+        self.live = sys.stderr.isatty()
+        self._every = 0.2 if self.live else 5.0
+        self._next = time.monotonic() + self._every
+        self._drawn = 0
+
+    def show(self, progress: "Progress") -> None:
+        """Show how far a video is, unless it was shown just now."""
+        now = time.monotonic()
+        if self.quiet or now < self._next:
+            return
+        self._next = now + self._every
+        total = "" if progress.total is None else tr(f" of about {span(progress.total)}", f" / 约 {span(progress.total)}")
+        left = "" if progress.left is None else tr(f", {span(progress.left)} to go", f"，还需 {span(progress.left)}")
+        rate = progress.frames / max(1e-6, progress.elapsed)
+        line = tr(
+            f"{self.name}: {progress.frames} frames, {span(progress.seconds)}{total}, {rate:.0f} frames/s{left}",
+            f"{self.name}：{progress.frames} 帧，{span(progress.seconds)}{total}，每秒 {rate:.0f} 帧{left}",
+        )
+        if not self.live:
+            _write(line + "\n")
+            return
+        line = line if columns(line) < shutil.get_terminal_size().columns else f"{progress.frames}"
+        _write("\r" + line + " " * max(0, self._drawn - columns(line)))
+        self._drawn = columns(line)
+
+    def clear(self) -> None:
+        """Wipe the live line, so that the next message stands alone."""
+        if self._drawn:
+            _write("\r" + " " * self._drawn + "\r")
+            self._drawn = 0
+
+
+def span(seconds: float) -> str:
+    """Write a time: 4.2 s, 3:05, 1:02:03."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def short(path: Path | str) -> str:
+    """Write a path with ~ for the home folder."""
+    text, own = str(path), str(Path.home())
+    return "~" + text[len(own) :] if own != "/" and text.startswith(own + "/") else text
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
