@@ -5,7 +5,7 @@ The numbers of every step (anchors, crop sizes, thresholds) are those of MediaPi
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -204,15 +204,25 @@ class MediaPipe:
             image: (h, w, 3) uint8 RGB.
         """
         for regions in _looks(image.shape[1], image.shape[0], thorough=self._thorough):
-            faces: list[Face] = []
-            for region in regions:
-                for found in self._detect(image, region):
-                    face = self.fit(image, _around(found.box.reshape(2, 2), found.points[0], found.points[1], 1.5))
-                    if face is not None and not any(_same(face, other) for other in faces):
-                        faces.append(face)
+            faces = self.look(image, regions)
             if faces:
-                return sorted(faces, key=lambda f: -f.box.width * f.box.height)
+                return faces
         return []
+
+    def look(self, image: Image, regions: Iterable[Region]) -> list[Face]:
+        """Return the faces the detectors see in parts of a picture, each once, the largest first.
+
+        Args:
+            image: (h, w, 3) uint8 RGB.
+            regions: upright squares.
+        """
+        faces: list[Face] = []
+        for region in regions:
+            for found in self._detect(image, region):
+                face = self.fit(image, _around(found.box.reshape(2, 2), found.points[0], found.points[1], 1.5))
+                if face is not None and not any(_same(face, other) for other in faces):
+                    faces.append(face)
+        return sorted(faces, key=lambda f: -f.box.width * f.box.height)
 
     def fit(self, image: Image, region: Region, *, passes: int | None = None) -> Face | None:
         """Return the face in a region, or None when there is none.

@@ -1,0 +1,84 @@
+"""A face followed through a stream of pictures."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from huashen.errors import InputError
+from huashen.face.mediapipe import MediaPipe, Region, moved, region_of
+from huashen.types import Face, Floats, Image
+from huashen.words import tr
+
+Which = int | tuple[float, float]
+"""The face meant: its place in order of size, 0 the largest; or a point x, y in pixels, for the face nearest to it."""
+
+
+def choose(faces: list[Face], which: Which = 0) -> Face | None:
+    """Return the face meant, or None when there are not so many."""
+    if isinstance(which, int):
+        return faces[which] if 0 <= which < len(faces) else None
+    x, y = which
+    return min(faces, key=lambda f: ((f.box.x0 + f.box.x1) / 2 - x) ** 2 + ((f.box.y0 + f.box.y1) / 2 - y) ** 2, default=None)
+
+
+def track(frames: Iterable[Image], *, finder: MediaPipe | None = None, which: Which = 0, steady: float = 0.002) -> Iterator[Face | None]:
+    """Follow one face; yield it for every picture, or None where it is not to be seen.
+
+    Each picture is searched where the face was in the one before; when it is lost, near there first, then everywhere.
+
+    Args:
+        frames: (h, w, 3) uint8 RGB each, all of one size.
+        finder: the engine; one of its own without.
+        which: the face meant when none is followed yet.
+        steady: moves of a point by this much between two pictures, in distances between the outer eye corners, are halved;
+            smaller ones almost vanish and larger ones stay. 0: nothing is smoothed.
+    """
+    if steady < 0 or (isinstance(which, int) and which < 0):
+        raise InputError(tr("steady and which must not be negative", "steady 与 which 不得为负"))
+    return _follow(frames, finder or MediaPipe(), which, steady)
+
+
+def _follow(frames: Iterable[Image], finder: MediaPipe, which: Which, steady: float) -> Iterator[Face | None]:
+    last: Region | None = None
+    smooth: Floats | None = None
+    lost = 0
+    for image in frames:
+        face = finder.fit(image, last, passes=1) if last is not None and not lost else None
+        if face is None:
+            smooth = None
+            face = _again(image, finder, last, which, everywhere=lost % 25 == 0)
+        if face is None:
+            lost += 1
+            yield None
+            continue
+        lost = 0
+        last = region_of(face.landmarks.points)
+        if not steady:
+            yield face
+            continue
+        smooth = face.landmarks.points if smooth is None else _steadied(smooth, face.landmarks.points, steady)
+        yield moved(face, smooth)
+
+
+def _again(image: Image, finder: MediaPipe, last: Region | None, which: Which, *, everywhere: bool) -> Face | None:
+    """Return the face meant in a picture where nothing says where it is."""
+    height, width = image.shape[:2]
+    if last is not None:
+        near = finder.look(image, [Region(last.x, last.y, last.side * 2)])
+        if near:
+            return choose(near, (last.x, last.y))
+    if everywhere:  # tiles take many times as long as one look: not for every picture of a scene without faces
+        return choose(finder.find(image), which)
+    return choose(finder.look(image, [Region(width / 2, height / 2, float(max(width, height)))]), which)
+
+
+def _steadied(before: Floats, now: Floats, steady: float) -> Floats:
+    """Return points that go the more of the way from before to now the longer it is.
+
+    A move of r times `steady` is followed by r² / (1 + r²), a fifth at least. Unlike a low-pass filter (one-euro and the like)
+    this does not delay or flatten quick motion such as lips closing for a p.
+    """
+    eyes = float(np.hypot(*(now[33, :2] - now[263, :2])))
+    move = now - before
+    ratio = (move[:, 0] ** 2 + move[:, 1] ** 2) / (steady * max(eyes, 1e-6)) ** 2
+    return np.asarray(before + move * np.maximum(ratio / (1 + ratio), 0.2)[:, None], np.float32)
