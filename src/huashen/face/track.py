@@ -47,6 +47,8 @@ def _follow(frames: Iterable[Image], finder: MediaPipe, which: Which, steady: fl
         if face is None:
             smooth = None
             face = _again(image, finder, last, which, everywhere=lost % 25 == 0)
+            if face is not None:  # settle the crop at once; otherwise the points creep for half a dozen frames
+                face = finder.fit(image, region_of(face.landmarks.points), passes=4) or face
         if face is None:
             lost += 1
             yield None
