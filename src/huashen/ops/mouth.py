@@ -15,7 +15,7 @@ MM = 1 / 90
 UPPER_TEETH = np.array([8.5, 6.5, 7.6, 7.0, 6.8, 10.0]) * MM
 """Widths from the middle outwards: incisors, canine, premolars, molar."""
 LOWER_TEETH = np.array([5.3, 5.7, 6.8, 7.0, 7.1, 10.5]) * MM
-UPPER_EDGE = 1.6 * MM
+UPPER_EDGE = 2.0 * MM
 """How far the upper incisors reach below the closed lips' line."""
 LOWER_EDGE = -0.6 * MM
 """How far the lower incisors' edge lies below the closed lips' line while the jaw is shut."""
@@ -58,12 +58,12 @@ def palette(skin: Floats, lip: Floats) -> Palette:
     return Palette(
         teeth=teeth.astype(np.float32),
         gum=np.asarray(0.62 * lip + 0.1 * skin, np.float32),
-        tongue=np.asarray(0.62 * lip + 0.12 * skin * np.array([1.0, 0.62, 0.6]), np.float32),
-        cavity=np.asarray(0.17 * lip + np.array([8.0, 2.0, 2.0]), np.float32),
+        tongue=np.asarray(0.66 * lip + 0.20 * skin * np.array([1.0, 0.62, 0.6]), np.float32),
+        cavity=np.asarray(0.24 * lip + np.array([8.0, 2.0, 2.0]), np.float32),
     )
 
 
-def teeth(colours: Palette, *, widths: NDArray[np.floating], edge: float, height: float, up: bool, half: float, scale: float) -> Layer:
+def teeth(colours: Palette, *, widths: NDArray[np.floating], edge: float, height: float, up: bool, half: float, bow: float, scale: float) -> Layer:
     """Draw a row of teeth on its arch, seen from the front.
 
     Args:
@@ -73,11 +73,12 @@ def teeth(colours: Palette, *, widths: NDArray[np.floating], edge: float, height
         height: how tall the crowns are.
         up: whether the roots are above (upper teeth).
         half: half of the mouth's width; the row is fitted to it.
+        bow: how much higher the row stands at the corners of the mouth than in the middle (a smile lifts them).
         scale: pixels a unit.
     """
     reach = half * 1.15
-    shape = (int(np.ceil((height + 0.10) * scale)), int(np.ceil(2 * reach * scale)))
-    top = edge - height - 0.04 if up else edge - 0.04
+    shape = (int(np.ceil((height + 0.10 + max(bow, 0)) * scale)), int(np.ceil(2 * reach * scale)))
+    top = (edge - height - 0.04 if up else edge - 0.04) - max(bow, 0)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     x, y = x / scale - reach, y / scale + top
     # On an arch of radius r a tooth at arc length s is seen at r·sin(s / r).
@@ -87,10 +88,10 @@ def teeth(colours: Palette, *, widths: NDArray[np.floating], edge: float, height
     which = np.clip(np.searchsorted(borders, side, side="right") - 1, 0, len(widths) - 1)
     left, right = borders[which], borders[np.minimum(which + 1, len(widths))]
     inside = (side - left) / np.maximum(right - left, 1e-4)
-    curve = (-0.030 if up else -0.012) * (side / half) ** 2 * (1 if up else -0.6)
-    lengths = np.array([0.0, 0.011, -0.001, 0.010, 0.016, 0.020]) if up else np.array([0.0, 0.001, -0.003, 0.008, 0.012, 0.016])
+    curve = -((0.012 if up else -0.006) + bow) * (side / half) ** 2
+    lengths = np.array([0.0, 0.006, 0.000, 0.006, 0.010, 0.014]) if up else np.array([0.0, 0.001, -0.002, 0.005, 0.008, 0.010])
     bite = edge + curve + (-1 if up else 1) * lengths[which]
-    rounding = 0.012 * np.abs(2 * inside - 1) ** 4
+    rounding = 0.008 * np.abs(2 * inside - 1) ** 6
     blur = max(0.8 / scale, 0.0022)
     past = (bite - rounding - y) if up else (y - bite - rounding)
     alpha = np.clip(past / blur + 0.5, 0, 1)
