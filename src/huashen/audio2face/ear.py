@@ -1,0 +1,79 @@
+"""Hearing: how loud every band of a stream of sound is, a hundred times a second, whatever its rate and level."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huashen.types import Floats
+
+TICKS = 100
+"""Ticks a second."""
+BANDS = 20
+_LOW, _HIGH = 80.0, 7600.0  # Hz; speech below and above tells little about the lips
+_WINDOW = 0.025  # s, the usual analysis window of speech
+_DEPTH = 45.0  # dB below the speaker's own level that still count
+_FLOOR_RISE, _LEVEL_FALL = 5.0, 2.0  # dB a second: a floor climbs between two dips of speech, a level outlasts a pause
+
+
+class Ear:
+    """Turns a stream of sound into band levels relative to the speaker's own level and the room's noise.
+
+    Every tick is computed by itself from the same samples, so how the sound is cut changes nothing, not even a rounding.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._half = max(8, round(_WINDOW * rate / 2))
+        self._size = 1 << (2 * self._half - 1).bit_length()
+        self._window = np.hanning(2 * self._half).astype(np.float64)
+        self._bands = _filters(self._size, rate) / (np.sum(self._window**2) * self._size)
+        self._held = np.zeros(self._half, np.float32)  # what the first window sees before the beginning
+        self._first = -self._half
+        self._tick = 0
+        self._floor = np.full(BANDS, -75.0)
+        self._level = -50.0
+
+    def hear(self, samples: Floats) -> list[NDArray[np.float64]]:
+        """Take the next samples and return the ticks they complete.
+
+        Returns:
+            One (BANDS + 1,) a tick: the bands' levels in [0, 1.2] (0: noise floor or nothing, 1: as loud as the speaker gets),
+            then the loudness of them all, likewise.
+        """
+        self._held = np.concatenate([self._held, samples])
+        found = []
+        while True:
+            begin = self._tick * self._rate // TICKS - self._half - self._first
+            if begin + 2 * self._half > len(self._held):
+                break
+            found.append(self._look(self._held[begin : begin + 2 * self._half]))
+            self._tick += 1
+        keep = max(0, self._tick * self._rate // TICKS - self._half - self._first)
+        self._held = self._held[keep:].copy()
+        self._first += keep
+        return found
+
+    def _look(self, piece: Floats) -> NDArray[np.float64]:
+        spectrum = np.fft.rfft(np.nan_to_num(piece).astype(np.float64) * self._window, self._size)
+        energy = self._bands @ (spectrum.real**2 + spectrum.imag**2)
+        db = 10 * np.log10(energy + 1e-10)
+        loud = 10 * np.log10(float(np.sum(energy)) + 1e-10)
+        self._floor = np.minimum(np.maximum(db, -95.0), self._floor + _FLOOR_RISE / TICKS)
+        noise = 10 * np.log10(float(np.sum(10 ** (self._floor / 10))))
+        self._level = max(loud, self._level - _LEVEL_FALL / TICKS, noise + 15.0, -60.0)
+        found = np.empty(BANDS + 1)
+        # A band counts from 4 dB above its noise, or from `_DEPTH` below the speaker's level, whichever is higher.
+        bottom = np.maximum(self._floor + 4.0, self._level - _DEPTH)
+        found[:BANDS] = np.clip((db - bottom) / (self._level - bottom + 1.0), 0.0, 1.2)
+        bottom_all = max(noise + 6.0, self._level - _DEPTH)
+        found[BANDS] = min(max((loud - bottom_all) / max(self._level - bottom_all, 1.0), 0.0), 1.2)
+        return found
+
+
+def _filters(size: int, rate: int) -> NDArray[np.float64]:
+    """Return triangular filters, evenly spaced on the mel scale, (BANDS, size // 2 + 1); those above half the rate hear nothing."""
+    mel = np.linspace(2595 * np.log10(1 + _LOW / 700), 2595 * np.log10(1 + _HIGH / 700), BANDS + 2)
+    edges = 700 * (10 ** (mel / 2595) - 1)
+    hz = np.arange(size // 2 + 1) * rate / size
+    rising = (hz[None] - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - hz[None]) / (edges[2:] - edges[1:-1])[:, None]
+    return np.maximum(0.0, np.minimum(rising, falling))

@@ -1,0 +1,98 @@
+"""What the sound about now tells: loudness, a guess of the mouth, beats and pauses."""
+
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huashen.audio2face.ear import BANDS, TICKS, Ear
+from huashen.audio2face.estimate import Estimate
+from huashen.audio2face.phones import CHANNELS
+from huashen.types import Audio, Floats
+
+_ROUND = 8  # ticks to each side over which loudness is averaged, and over which a beat is the loudest
+_QUIET = 0.12
+_PAUSE = 14  # ticks of quiet that make a pause
+
+
+class Listener:
+    """Keeps the last half second of what an ear heard, and what follows as far as it has come.
+
+    Needs at most `REACH` seconds of sound past the moment it is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._ear: Ear | None = None
+        self._estimate = Estimate()
+        self._loud: deque[float] = deque()
+        self._guess: deque[NDArray[np.float64]] = deque()
+        self._tick = 0  # of the first in both
+        self._beat = 0  # the next tick to be judged
+        self._pause = 0
+        self._quiet = True
+
+    def hear(self, audio: Audio) -> None:
+        """Take the next piece of sound."""
+        if self._ear is None:
+            self._ear = Ear(audio.rate)
+        samples: Floats = np.asarray(audio.samples, np.float32)
+        for heard in self._ear.hear(samples):
+            self._loud.append(float(heard[BANDS]))
+            self._guess.extend(self._estimate.hear(heard))
+
+    def forget(self, time: float) -> None:
+        """Drop what lies more than half a second before a moment."""
+        while self._loud and self._tick < (time - 0.5) * TICKS:
+            self._loud.popleft()
+            self._tick += 1
+            if self._guess:
+                self._guess.popleft()
+
+    def loudness(self, time: float) -> float:
+        """Return the loudness about a moment beside the speaker's own level: 0 (silence) to 1.2."""
+        place = time * TICKS
+        first = int(np.ceil(place)) - _ROUND
+        ticks = np.arange(first, first + 2 * _ROUND)
+        weights = 1 + np.cos(np.pi * (ticks - place) / (_ROUND + 1))
+        return float(np.sum(weights * [self._at(int(i)) for i in ticks]) / np.sum(weights))
+
+    def mouth(self, time: float) -> NDArray[np.float64]:
+        """Return the channels guessed for a moment and, last, how closed the lips are."""
+        place = time * TICKS - self._tick
+        low = int(np.floor(place))
+        share = place - low
+        empty = np.zeros(len(CHANNELS) + 1)
+        one = self._guess[low] if 0 <= low < len(self._guess) else empty
+        two = self._guess[low + 1] if 0 <= low + 1 < len(self._guess) else empty
+        found: NDArray[np.float64] = (1 - share) * one + share * two
+        return found
+
+    def beats(self, until: float) -> Iterator[tuple[float, float]]:
+        """Yield (time, strength) of loud moments up to 0.07 s after a moment, once each, 0.08 s late: heads follow the voice."""
+        while self._beat <= (until + 0.07) * TICKS:
+            here = self._at(self._beat)
+            around = [self._at(self._beat + i) for i in range(-_ROUND, _ROUND + 1)]
+            # The first of equals, and a rise before it.
+            if here > 0.85 and here == max(around) and here not in around[:_ROUND] and min(around[:_ROUND]) < here - 0.12:
+                yield self._beat / TICKS + 0.08, min(1.0, here)
+            self._beat += 1
+
+    def pauses(self, until: float) -> Iterator[float]:
+        """Yield the moments up to this one at which the voice fell silent, once each."""
+        while self._pause <= until * TICKS:
+            ahead = max(self._at(self._pause + i) for i in range(_PAUSE))
+            if self._quiet:
+                self._quiet = self._at(self._pause) < 2 * _QUIET
+            elif ahead < _QUIET:
+                self._quiet = True
+                yield self._pause / TICKS
+            self._pause += 1
+
+    def _at(self, tick: int) -> float:
+        i = tick - self._tick
+        return self._loud[i] if 0 <= i < len(self._loud) else 0.0
+
+
+REACH = 0.19
+"""Seconds of sound past a moment that a listener needs for it."""
