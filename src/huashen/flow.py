@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import TypeVar
@@ -16,7 +16,7 @@ from huashen.words import tr
 T = TypeVar("T")
 
 
-def prefetch(source: Iterable[T], depth: int = 4) -> Iterator[T]:
+def prefetch(source: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     """Draw from a source in a thread, up to `depth` values ahead, so that making and using them overlap.
 
     The thread ends before this iterator does: at the source's end, on its error (raised here), or when this iterator is closed.
