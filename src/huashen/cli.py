@@ -216,7 +216,7 @@ def say(
     settings = config.settings()
     goal, who = _wanted(out, "-o"), _wanted(face or settings.face, "--face")
     given = {"voice": voice, "tts": tts, "lang": lang, "speed": speed, "subtitles": subtitles, "size": size, "fps": fps}
-    chosen = {name: value if value is not None else getattr(settings, name) for name, value in given.items()}
+    chosen = _chosen(given, settings)
     words = _text(text, file)
     _fetch(quiet=quiet or as_json, example=who == "example")
     from huashen import studio
@@ -235,7 +235,7 @@ def say(
             engine=engine,
             overwrite=overwrite,
             progress=meter.show,
-            **{name: value for name, value in chosen.items() if value is not None},
+            **chosen,
         )
     finally:
         meter.clear()
@@ -263,7 +263,7 @@ def sync(
     settings = config.settings()
     goal, who = _wanted(out, "-o"), _wanted(face or settings.face, "--face")
     given = {"size": size, "fps": fps}
-    chosen = {name: value if value is not None else getattr(settings, name) for name, value in given.items()}
+    chosen = _chosen(given, settings)
     _fetch(quiet=quiet or as_json, example=who == "example")
     from huashen import studio
 
@@ -281,7 +281,7 @@ def sync(
             engine=engine,
             overwrite=overwrite,
             progress=meter.show,
-            **{name: value for name, value in chosen.items() if value is not None},
+            **chosen,
         )
     finally:
         meter.clear()
@@ -371,9 +371,13 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(3)
 
 
-@app.command(cls=_Command, help=tr("List voices", "列出可用的声音"))
-def voices(tts: Tts = None, lang: Lang = None, as_json: Json = False) -> None:
+@app.command(cls=_Command, help=tr("List what --voice may be", "列出 --voice 可用的值"))
+def voices(tts: Tts = None, as_json: Json = False) -> None:
     """List the voices of an engine."""
+    from huashen import registry
+
+    names = registry.load("tts", tts).voices()
+    _print(json.dumps(names, ensure_ascii=False, indent=2) if as_json else "\n".join(names))
 
 
 @store.command("list", cls=_Command, help=tr("List the weight files Huashen knows", "列出所有已知的权重文件"))
@@ -487,6 +491,12 @@ def weights_verify(as_json: Json = False) -> None:
 
 
 app.add_typer(store, name="weights")
+
+
+def _chosen(given: dict[str, str | None], settings: config.Settings) -> dict[str, Any]:
+    """Return the options that were given, on the line or else in huashen.toml."""
+    both = {name: value if value is not None else getattr(settings, name) for name, value in given.items()}
+    return {name: value for name, value in both.items() if value is not None}
 
 
 def _wanted(value: Any, option: str) -> Any:
@@ -634,6 +644,15 @@ class _Notes(logging.Handler):
             _note(text)
 
 
+def _hush() -> None:
+    """Keep what libraries write past Python (LiteRT greets on the error stream) out of sight; our own words still go there."""
+    try:
+        sys.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    except OSError:  # no error stream at all
+        pass
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
@@ -644,6 +663,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end = given.index("--") if "--" in given else len(given)
     debug = "--debug" in given[:end]
     given = [word for i, word in enumerate(given) if word != "--debug" or i >= end]
+    if arguments is None and not debug:
+        _hush()
     for name in ("SIGTERM", "SIGHUP"):  # a service that is told to stop leaves nothing half-written either
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _stop)

@@ -87,7 +87,7 @@ def usage_words(error: Any) -> str:
     """Return one line, in the user's language, for an error typer raises about the command line itself."""
     message = " ".join(str(error.format_message()).split()).rstrip(".")
     kind = type(error).__name__
-    hint = getattr(error, "param", None)
+    hint: Any = getattr(error, "param", None)
     name = (hint.metavar or hint.name) if getattr(hint, "param_type_name", "") == "argument" else max(getattr(hint, "opts", [""]), key=len)
     quoted = next(iter(re.findall(r"'([^']*)'", message)), "")
     if kind == "NoSuchOption":

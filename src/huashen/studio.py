@@ -1,0 +1,454 @@
+"""The offline path: a face and words, or recorded speech, become a video file.
+
+Text goes through sentences → voice → driver → talking head → subtitles → file, each stage pulling from the one before, one frame
+at a time. Nothing holds the whole sound or video.
+"""
+
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from huashen import avatar as avatars
+from huashen import media, registry, weights
+from huashen.avatar import Avatar
+from huashen.errors import InputError, NoSpeechError, OutputError, TooLargeError
+from huashen.types import Speech
+from huashen.words import tr
+
+if TYPE_CHECKING:
+    from huashen.talking_head import TalkingHead
+    from huashen.tts import Voice
+
+logger = logging.getLogger(__name__)
+
+Subtitles = Literal["none", "file", "burn"]
+
+MAX_CHARACTERS = 1_000_000
+"""The longest text: about three days of speech."""
+LONG_SIDE = 1920
+"""Pictures larger than this become videos of this size, unless another is asked for."""
+SIDES = (64, 4096)
+"""Smallest and largest side of a video."""
+RATES = (1, 120)
+"""Fewest and most frames a second."""
+QUIET = 10 ** (-50 / 20)
+"""Sound that never gets louder than this (-50 dB) has no speech in it."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a video is."""
+
+    frames: int
+    seconds: float
+    """Of the video, done."""
+    total: float | None
+    """Seconds of the whole video: known for sound, estimated for text, None where it cannot be."""
+    elapsed: float
+    """Seconds of work."""
+
+    @property
+    def left(self) -> float | None:
+        """Seconds of work to go, None while that cannot be said."""
+        if self.total is None or self.seconds <= 0:
+            return None
+        return max(0.0, self.total - self.seconds) * self.elapsed / self.seconds
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was made."""
+
+    path: Path
+    seconds: float
+    frames: int
+    size: tuple[int, int]
+    fps: Fraction
+    engines: dict[str, str]
+    """Engine by capability."""
+    subtitles: tuple[Path, ...] = ()
+    """Subtitle files beside the video."""
+    warnings: tuple[str, ...] = ()
+    """What the engines logged as a warning on the way."""
+
+
+def say(
+    text: str | Iterable[str],
+    face: str | os.PathLike[str] | Avatar,
+    out: str | os.PathLike[str],
+    *,
+    voice: str | None = None,
+    tts: str | None = None,
+    lang: str | None = None,
+    speed: float | str = 1.0,
+    subtitles: Subtitles = "none",
+    size: str | int | None = None,
+    fps: Fraction | float | str = 25,
+    still: bool = False,
+    seed: int = 0,
+    which: int | tuple[float, float] | None = None,
+    box: tuple[float, float, float, float] | None = None,
+    driver: str | None = None,
+    engine: str | None = None,
+    overwrite: bool = True,
+    progress: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Make a picture say a text, and write the video.
+
+    Args:
+        text: what to say, or its lines as they come; a sentence may run over several lines, an empty line ends it.
+        face: a picture with a face, "example" for the portrait that comes along, or a prepared Avatar.
+        out: the file to make; its ending says the format: .mp4, .mov, .webm, .gif.
+        voice, tts, lang: the voice, the engine that speaks, a language tag; guessed from the text without.
+        speed: 1 is the voice's own, 1.5 is faster.
+        subtitles: "file" writes .srt and .vtt beside the video, "burn" writes into the picture.
+        size: see `as_size`.
+        fps: see `as_fps`.
+        still: keep head and background still.
+        seed: another number, other blinks and nods.
+        which: the face that speaks: 0 is the largest, or a point (x, y) in it.
+        box: x0, y0, x1, y1 in the picture's pixels: look for the face there.
+        driver, engine: the engines that move the face and render the person.
+        overwrite: whether an existing file at `out` is replaced.
+        progress: called after each frame.
+
+    Returns:
+        What was made.
+
+    Raises:
+        InputError: something of the above cannot be used; each kind has its subclass.
+        MissingError: an engine's parts or weights are not here.
+        OutputError: the video cannot be written; nothing is left behind.
+    """
+    goal = as_goal(out, overwrite=overwrite, inputs=(face,))
+    if subtitles not in get_args(Subtitles):
+        have = ", ".join(get_args(Subtitles))
+        raise InputError(tr(f"subtitles cannot be '{subtitles}'; there are: {have}", f"字幕方式不能是“{subtitles}”；可用的有：{have}"))
+    head = _head(engine, driver, fps=as_fps(fps), still=still, seed=seed)
+    speaker = registry.load("tts", tts, voice=voice, lang=lang, speed=_number(speed))
+    told = _Told(characters=len(text) if isinstance(text, str) else None)
+    engines = {"tts": _name("tts", tts), "audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
+    with _warnings() as said, closing(_begun(_spoken(speaker, _paragraphs(_checked(text)), told))) as speech:
+        avatar = as_avatar(face, size=size, which=which, box=box)
+        result = _write(head, avatar, speech, goal, told, subtitles=subtitles, engines=engines, progress=progress)
+    return replace(result, warnings=tuple(said))
+
+
+def sync(
+    sound: str | os.PathLike[str],
+    face: str | os.PathLike[str] | Avatar,
+    out: str | os.PathLike[str],
+    *,
+    size: str | int | None = None,
+    fps: Fraction | float | str = 25,
+    still: bool = False,
+    seed: int = 0,
+    which: int | tuple[float, float] | None = None,
+    box: tuple[float, float, float, float] | None = None,
+    driver: str | None = None,
+    engine: str | None = None,
+    overwrite: bool = True,
+    progress: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Make a picture say recorded speech, and write the video.
+
+    Args:
+        sound: a sound file, or a video whose sound is taken.
+        face, out, size, fps, still, seed, which, box, driver, engine, overwrite, progress: as in `say`.
+
+    Returns:
+        What was made.
+
+    Raises:
+        NoSpeechError: the sound is empty or silent.
+        Others: as in `say`.
+    """
+    goal = as_goal(out, overwrite=overwrite, inputs=(face, sound))
+    head = _head(engine, driver, fps=as_fps(fps), still=still, seed=seed)
+    engines = {"audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
+    with _warnings() as said:
+        told = _Told(seconds=_heard(Path(sound)))
+        avatar = as_avatar(face, size=size, which=which, box=box)
+        with closing(_recorded(Path(sound), told)) as speech:
+            result = _write(head, avatar, speech, goal, told, subtitles="none", engines=engines, progress=progress)
+    return replace(result, warnings=tuple(said))
+
+
+def as_fps(value: Fraction | float | str) -> Fraction:
+    """Return a frame rate: 25, 30, "29.97" (meant as 30000/1001, as 23.976 and 59.94 are), "30000/1001".
+
+    Raises:
+        InputError: it is no number, or outside 1 to 120.
+    """
+    try:
+        rate = Fraction(value.strip() if isinstance(value, str) else value).limit_denominator(1001)
+    except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+        rate = Fraction(0)
+    for whole in (24, 30, 48, 60, 120):
+        film = Fraction(whole * 1000, 1001)
+        if abs(rate - film) < Fraction(6, 1000):
+            rate = film
+    low, high = RATES
+    if not low <= rate <= high:
+        raise InputError(tr(
+            f"fps cannot be '{value}'; give {low} to {high}, such as 25, 29.97 or 30000/1001",
+            f"帧率不能是“{value}”；请给出 {low} 到 {high}，例如 25、29.97 或 30000/1001",
+        ))  # fmt: skip
+    return rate
+
+
+def as_size(value: str | int | None, own: tuple[int, int]) -> tuple[int, int]:
+    """Return the size of a video, both sides even.
+
+    Args:
+        value: 512 (the long side), "720p" (the short side), "512x512" (exactly that); None: the picture's own, up to 1920.
+        own: the picture's (width, height) in pixels.
+
+    Raises:
+        InputError: it is none of these, or a side is outside 64 to 4096.
+    """
+    width, height = own
+    text = str(value).strip().lower() if value is not None else str(max(SIDES[0], min(LONG_SIDE, max(own))))
+    if match := re.fullmatch(r"(\d{1,5})[x×*](\d{1,5})", text):
+        width, height = int(match[1]), int(match[2])
+    elif match := re.fullmatch(r"(\d{1,5})(p?)", text):
+        share = int(match[1]) / (min(own) if match[2] else max(own))
+        width, height = round(width * share), round(height * share)
+    else:
+        raise InputError(
+            tr(f"size cannot be '{value}'; give 512, 512x512, 720p or 1080p", f"尺寸不能是“{value}”；请给出 512、512x512、720p 或 1080p")
+        )
+    width, height = width - width % 2, height - height % 2
+    low, high = SIDES
+    if not (low <= min(width, height) and max(width, height) <= high):
+        raise InputError(tr(
+            f"a video of {width}×{height} cannot be made; each side must have {low} to {high} pixels, choose another size",
+            f"无法生成 {width}×{height} 的视频；每边须为 {low} 到 {high} 像素，请换一个尺寸",
+        ))  # fmt: skip
+    return width, height
+
+
+def as_goal(out: str | os.PathLike[str], *, overwrite: bool = True, inputs: Iterable[object] = ()) -> Path:
+    """Return where a video goes, having checked that it can go there before any work is done.
+
+    Raises:
+        OutputError: the ending is unknown, the folder missing or closed, the file is one of the inputs, or exists and may not be replaced.
+    """
+    goal = Path(out)
+    media.check_ending(goal)
+    if not goal.parent.is_dir():
+        raise OutputError(tr(f"the folder {goal.parent} does not exist; make it first", f"文件夹 {goal.parent} 不存在；请先创建"))
+    if goal.is_dir():
+        raise OutputError(tr(f"{goal} is a folder; name a file", f"{goal} 是文件夹；请给出文件名"))
+    if not os.access(goal.parent, os.W_OK | os.X_OK):
+        raise OutputError(tr(f"no right to write {goal}; choose another place", f"没有写入 {goal} 的权限；请换个位置"))
+    if goal.exists():
+        for given in inputs:
+            if isinstance(given, str | os.PathLike) and Path(given).exists() and goal.samefile(given):
+                raise OutputError(tr(f"{goal} is the input itself; name another output", f"{goal} 就是输入文件；请换一个输出文件名"))
+        if not overwrite:
+            raise OutputError(tr(f"{goal} exists; add -y to replace it", f"{goal} 已存在；加上 -y 可替换它"))
+    return goal
+
+
+def as_avatar(
+    face: str | os.PathLike[str] | Avatar,
+    *,
+    size: str | int | None = None,
+    which: int | tuple[float, float] | None = None,
+    box: tuple[float, float, float, float] | None = None,
+) -> Avatar:
+    """Read a picture and prepare who speaks, at the size of the video.
+
+    A size of another shape cuts the picture to it, around the face.
+
+    Args:
+        face: a picture, "example", or an Avatar.
+        size: see `as_size`.
+        which, box: see `say`; in the picture's own pixels.
+
+    Raises:
+        NoFaceError: no face is found; the text names the file.
+    """
+    if isinstance(face, Avatar):
+        return face.fitted(as_size(size, (face.image.shape[1], face.image.shape[0])))
+    path = weights.path("astronaut") if face == "example" else Path(face)
+    image = media.read_image(path)
+    goal = as_size(size, (image.shape[1], image.shape[0]))
+    return avatars.from_image(image, which=which, box=box, name=path.stem, source=path).fitted(goal)
+
+
+class _Told:
+    """What has been told so far, from which the length of the whole is estimated."""
+
+    def __init__(self, *, characters: int | None = None, seconds: float | None = None) -> None:
+        self.characters = characters
+        self.whole = seconds
+        self.done_characters = 0
+        self.seconds = 0.0
+
+    def total(self) -> float | None:
+        """Return the seconds of the whole, None where it cannot be said."""
+        if self.whole is not None:
+            return self.whole
+        if self.characters is None or not self.done_characters:
+            return None
+        return max(self.seconds, self.seconds * self.characters / self.done_characters)
+
+
+def _checked(text: str | Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a text, refusing what is no text or longer than a text may be."""
+    length = 0
+    for line in text.splitlines() if isinstance(text, str) else text:
+        length += len(line)
+        if length > MAX_CHARACTERS:
+            raise TooLargeError(tr(
+                f"the text is longer than {MAX_CHARACTERS:,} characters; make several videos of it",
+                f"文本超过 {MAX_CHARACTERS:,} 个字符；请分成几个视频",
+            ))  # fmt: skip
+        if any("\ud800" <= c <= "\udfff" for c in line):
+            raise InputError(tr("the text is not valid Unicode; save it as UTF-8", "文本不是有效的 Unicode；请保存为 UTF-8"))
+        yield line
+
+
+_ENDS = re.compile(r"""[.!?。！？…；;][\s"'”’）)」』】》]*$""")
+
+
+def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines that one sentence runs over; an empty line, or a line that ends a sentence, ends a paragraph."""
+    held = ""
+    for line in lines:
+        line = line.strip()
+        if held and line:
+            glue = "" if held[-1] > "\u2e80" and line[0] > "\u2e80" else " "  # Chinese has no spaces between words
+            held += glue + line
+        else:
+            held = held or line
+        if held and (not line or _ENDS.search(held) or len(held) > 2000):
+            yield held
+            held = ""
+    if held:
+        yield held
+
+
+def _spoken(speaker: "Voice", paragraphs: Iterable[str], told: _Told) -> Iterator[Speech]:
+    """Yield what a voice says; a paragraph with nothing to say is passed over, a text with nothing to say is not."""
+    silent = True
+    for paragraph in paragraphs:
+        before, done = told.done_characters, 0
+        try:
+            for speech in speaker.speak(paragraph):
+                silent = False
+                done += len(speech.text)
+                told.done_characters = before + min(done, len(paragraph))
+                told.seconds += speech.audio.seconds
+                yield speech
+        except NoSpeechError:
+            logger.info("a paragraph of %d characters has nothing to say", len(paragraph))
+        told.done_characters = before + len(paragraph)
+    if silent:
+        raise NoSpeechError(
+            tr("the text has nothing to say: no letter, no character, no number", "文本中没有可说的内容：没有文字，也没有数字")
+        )
+
+
+def _begun(speech: Iterator[Speech]) -> Generator[Speech, None, None]:
+    """Draw the first sentence now, so that what is wrong with the text or the voice shows before any other work."""
+    first = next(speech)
+
+    def all_of_it() -> Generator[Speech, None, None]:
+        yield first
+        yield from speech
+
+    return all_of_it()
+
+
+def _heard(path: Path) -> float | None:
+    """Return the length of a sound in seconds, having made sure that there is something to hear."""
+    heard = 0
+    for piece in media.read_audio(path):
+        heard += len(piece.samples)
+        if len(piece.samples) and float(np.abs(piece.samples).max()) > QUIET:
+            return media.probe(path).seconds
+    if not heard:
+        raise NoSpeechError(tr(f"{path} has no sound in it", f"{path} 中没有声音"))
+    raise NoSpeechError(tr(f"{path} is silent from beginning to end; give a sound with speech", f"{path} 全程静音；请给出有人说话的声音"))
+
+
+def _recorded(path: Path, told: _Told) -> Generator[Speech, None, None]:
+    for piece in media.read_audio(path):
+        told.seconds += piece.seconds
+        yield Speech(piece)
+
+
+def _number(speed: float | str) -> float:
+    try:
+        return float(speed)
+    except ValueError as error:
+        raise InputError(
+            tr(f"speed cannot be '{speed}'; give a number such as 1.2", f"语速不能是“{speed}”；请给出数字，例如 1.2")
+        ) from error
+
+
+def _name(capability: str, name: str | None) -> str:
+    return registry.table(capability).get(name).name if name else registry.table(capability).names()[0]
+
+
+def _head(engine: str | None, driver: str | None, *, fps: Fraction, still: bool, seed: int) -> "TalkingHead":
+    mover = registry.load("audio2face", driver, still=still, seed=seed)
+    head: TalkingHead = registry.load("talking_head", engine, driver=mover, fps=fps)
+    return head
+
+
+def _write(
+    head: "TalkingHead",
+    avatar: Avatar,
+    speech: Iterator[Speech],
+    goal: Path,
+    told: _Told,
+    *,
+    subtitles: Subtitles = "none",
+    engines: dict[str, str],
+    progress: Callable[[Progress], None] | None,
+) -> Result:
+    """Render and write a video, with its subtitles."""
+    video = head.animate(avatar, speech)
+    begin = time.monotonic()
+
+    def shown(count: int) -> None:
+        if progress is not None:
+            seconds = float(count / video.fps)
+            total = told.total()
+            progress(Progress(count, seconds, None if total is None else max(total, seconds), time.monotonic() - begin))
+
+    written = media.write_video(video, goal, title=avatar.name, engine=", ".join(engines.values()), on_frame=shown)
+    return Result(written.path, written.seconds, written.frames, written.size, video.fps, engines)
+
+
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """Collect the warnings that are logged in this thread meanwhile."""
+    said: list[str] = []
+    own = threading.get_ident()
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == own and record.getMessage() not in said:
+                said.append(record.getMessage())
+
+    collector = Collector(logging.WARNING)
+    logging.getLogger("huashen").addHandler(collector)
+    try:
+        yield said
+    finally:
+        logging.getLogger("huashen").removeHandler(collector)
