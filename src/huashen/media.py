@@ -521,7 +521,7 @@ def _rgb(frame: "av.VideoFrame", stream: "av.VideoStream", size: tuple[int, int]
     # Files that do not say are in BT.601 when small and BT.709 when large, as players take them.
     unknown = frame.colorspace == 2
     matrix = (_BT709 if frame.height >= 720 else _BT601) if unknown else None
-    image = frame.reformat(width, height, "rgb24", src_colorspace=matrix, interpolation="BICUBIC").to_ndarray()
+    image = frame.reformat(width, height, "rgb24", src_colorspace=matrix, interpolation=_CAREFUL).to_ndarray()
     return np.ascontiguousarray(np.rot90(image, turns))
 
 
@@ -590,6 +590,8 @@ _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 6400
 _BT709 = 1  # the same number in swscale (matrix) and in the stream's tags (matrix, primaries, transfer)
 _BT601 = 5  # swscale's number
 _LIMITED = 1  # range 16–235
+_CAREFUL = 0x4 | 0x2000 | 0x4000 | 0x40000
+"""swscale's bicubic, with full colour interpolation and exact rounding: without them every picture read is a level too dark."""
 
 
 def write_video(
@@ -692,7 +694,8 @@ def _write_film(
         count = 0
         for count, frame in enumerate(frames, 1):
             shown = av.VideoFrame.from_ndarray(_even(_checked(frame.image, video.size)), "rgb24")
-            shown = reformatter.reformat(shown, format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED, threads=1)
+            shown = reformatter.reformat(shown, format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED,
+                                         interpolation=_CAREFUL, threads=1)  # fmt: skip
             shown.pts, shown.time_base = count - 1, 1 / video.fps
             container.mux(picture.encode(shown))
             if sound is not None:
