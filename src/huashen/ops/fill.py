@@ -29,4 +29,8 @@ def fill(image: Image, known: Floats) -> Image:
         up = cv2.resize(filled, (weight.shape[1], weight.shape[0]), interpolation=cv2.INTER_LINEAR)
         share = np.minimum(weight * 4, 1)[..., None]
         filled = colour / np.maximum(weight, 1e-6)[..., None] * share + up * (1 - share)
+        # Relax towards a membrane stretched between the hole's edges, so that no plateau shows beside them.
+        hole = (weight < 0.999)[..., None]
+        for _ in range(12):
+            filled = np.where(hole, cv2.blur(filled, (3, 3)), filled)
     return np.asarray(np.clip(np.where(known[..., None] >= 1, image, filled), 0, 255).round(), np.uint8)

@@ -5,6 +5,7 @@ picture only when the pixels are fetched.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,15 @@ class Grid:
         x = self.x0 + (np.arange(self.columns, dtype=np.float32) + 0.5) * self.step - 0.5
         y = self.y0 + (np.arange(self.rows, dtype=np.float32) + 0.5) * self.step - 0.5
         return np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
+
+    def part(self, x0: float, y0: float, x1: float, y1: float) -> tuple["Grid", tuple[slice, slice]]:
+        """Return the smallest part that covers a rectangle of the picture, at least one node, and its rows and columns of nodes."""
+        left, right = (int(np.floor((x - self.x0) / self.step)) for x in (x0, x1))
+        top, bottom = (int(np.floor((y - self.y0) / self.step)) for y in (y0, y1))
+        left, top = min(max(left, 0), self.columns - 1), min(max(top, 0), self.rows - 1)
+        right, bottom = min(max(right + 1, left + 1), self.columns), min(max(bottom + 1, top + 1), self.rows)
+        grid = Grid(self.x0 + left * self.step, self.y0 + top * self.step, self.step, right - left, bottom - top)
+        return grid, (slice(top, bottom), slice(left, right))
 
 
 def cover(x0: float, y0: float, x1: float, y1: float, *, step: int) -> Grid:
@@ -98,14 +108,26 @@ def invert(grid: Grid, forward: Floats, *, rounds: int = 4) -> Floats:
     Returns:
         (rows, columns, 2) float32: added to a place, it gives the point that has come there.
     """
-    import cv2
-
     back = -forward
     j, i = np.meshgrid(np.arange(grid.columns, dtype=np.float32), np.arange(grid.rows, dtype=np.float32))
     nodes = np.stack([j, i], axis=-1)
     for _ in range(rounds):
-        back = -cv2.remap(forward, nodes + back / np.float32(grid.step), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(back, np.float32)
+        back = -sample(forward, nodes + back / np.float32(grid.step), sharp=False)
+    return back
+
+
+def sample(image: NDArray[Any], at: Floats, *, sharp: bool = True) -> NDArray[Any]:
+    """Fetch the pixels of a picture at any places; outside it the border goes on.
+
+    Args:
+        image: (h, w) or (h, w, k), uint8 or float32.
+        at: (r, c, 2) x, y in pixels.
+        sharp: cubic interpolation instead of linear.
+    """
+    import cv2
+
+    kind = cv2.INTER_CUBIC if sharp else cv2.INTER_LINEAR
+    return np.asarray(cv2.remap(image, np.asarray(at, np.float32), None, kind, borderMode=cv2.BORDER_REPLICATE))  # type: ignore[call-overload]
 
 
 def fine(grid: Grid, coarse: Floats) -> Floats:

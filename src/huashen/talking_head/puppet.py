@@ -88,14 +88,16 @@ class Rig:
         middle, half = corners.mean(0), float(np.abs(np.diff(corners[:, 0])).max() / 2)
         spread = max(half, 0.25 * unit) + 0.42 * unit
         self._mouth = warp.cover(
-            max(0, middle[0] - spread), max(0, middle[1] - 0.55 * unit), min(width, middle[0] + spread), min(height, middle[1] + 0.95 * unit),
+            max(0, middle[0] - spread), max(0, middle[1] - 0.55 * unit),
+            min(width, middle[0] + spread), min(height, middle[1] + 0.95 * unit),
             step=max(1, round(unit / 56)),
         )  # fmt: skip
-        self._build_fields(points, np.stack([self.face.shift(d) for d in shapes.values()]))
+        shifts = np.stack([self.face.shift(d) for d in shapes.values()])
+        self._build_fields(points, shifts)
+        outline = np.concatenate([mesh.UPPER_LIP[0], mesh.LOWER_LIP[0]])
+        self._lips, self._lip_places, self._lip_shifts = points[outline, :2], self.local[outline], shifts[:, outline]
         self._roi = _Pixels(image, self._grid)
-        self._patch = _Pixels(image, self._mouth)
         self._matte, self._plate = self._background(avatar.mask)
-        self._edge = _rim(self._patch.shape, 0.12 * unit)
         self._inside = _Inside(image, points, self.face, self._seam)
         self._eyes = [
             _Eye(image, points, self.face, mesh.RIGHT_EYE_UPPER, mesh.RIGHT_EYE_LOWER, mesh.RIGHT_IRIS, mesh.RIGHT_BROW, "Right"),
@@ -107,43 +109,61 @@ class Rig:
         import cv2
 
         amounts = _amounts(self._names, weights)
-        turn = self._head.turn(head)
-        moved = bool(np.any(head))
-        forward = _mix(amounts, self._around) + (self._head.displace(self._depth, self._hold, turn, self.face) if moved else 0)
+        turn = self._head.turn(head) if np.any(head) else None
+        forward = _mix(amounts, self._around)
+        if turn:
+            forward += self._head.displace(self._depth, self._hold, turn, self.face)
         back = warp.invert(self._grid, forward)
         fetched = self._roi.fetch(warp.fine(self._grid, back))
-        warped = cv2.remap(self.image, fetched, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        if self._matte is not None and moved:
-            share = cv2.remap(self._matte, fetched - self._roi.origin, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        warped = warp.sample(self.image, fetched)
+        if self._matte is not None and turn:
+            share = warp.sample(self._matte, fetched - self._roi.origin, sharp=False)
             warped = cv2.blendLinear(warped, self._plate, share, 1 - share)
-        self._open_mouth(warped, weights, amounts, head, turn)
+        self._open_mouth(warped, weights, amounts, turn)
         for eye in self._eyes:
-            eye.draw(self.image, warped, fetched, self._roi, weights)
+            eye.draw(self.image, warped, fetched, self._roi, weights, self._carried(eye.place, turn))
         out = self.image.copy()
         self._roi.paste(out, warped)
         return out
 
-    def _open_mouth(self, canvas: Image, weights: Floats, amounts: Floats, head: Floats, turn: "_Turn") -> None:
+    def _open_mouth(self, canvas: Image, weights: Floats, amounts: Floats, turn: "_Turn | None") -> None:
+        """Draw the mouth into the warped rectangle `canvas`: two layers that part over the inside."""
         import cv2
 
-        fixed = self._head.displace(self._mouth_depth, self._mouth_hold, turn, self.face) if np.any(head) else np.float32(0)
-        layers, shares, between = [], [], np.float32(1)
+        lips = self._lips + np.tensordot(amounts, self._lip_shifts, 1)
+        if turn:
+            lips = lips + self.face.shift(turn.apply(self._lip_places) - self._lip_places)
+        margin = 0.26 * self.face.unit
+        grid, (rows, columns) = self._mouth.part(*(lips.min(0) - margin), *(lips.max(0) + margin))
+        fixed = np.zeros(2, np.float32)
+        if turn:
+            fixed = self._head.displace(self._mouth_depth[rows, columns], self._mouth_hold[rows, columns], turn, self.face)
+        pixels = _Pixels(self.image, grid)
+        layers, shares, between = [], [], np.ones(pixels.shape, np.float32)
         for fields, mask in ((self._upper, self._seam.upper), (self._lower, self._seam.lower)):
-            back = warp.invert(self._mouth, _mix(amounts, fields) + fixed, rounds=5)
-            fetched = self._patch.fetch(warp.fine(self._mouth, back))
-            layers.append(cv2.remap(self.image, fetched, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+            back = warp.invert(grid, _mix(amounts, fields[:, rows, columns]) + fixed, rounds=5)
+            fetched = pixels.fetch(warp.fine(grid, back))
+            layers.append(warp.sample(self.image, fetched))
             shares.append(mask(fetched))
-            between = between * self._seam.between(fetched)
+            between *= self._seam.between(fetched)
         upper, lower = shares
         hole = np.clip(1 - upper - lower, 0, 1) * between
-        total = np.maximum(upper + lower + hole, 1e-3)
-        drawn = (upper / total)[..., None] * layers[0] + (lower / total)[..., None] * layers[1]
-        if hole.max() > 0.02:
-            inside = self._inside.draw(self._mouth, hole, weights, turn)
-            drawn += (hole / total)[..., None] * inside
-        ys, xs = self._patch.within(self._roi)
-        under = canvas[ys, xs].astype(np.float32)
-        canvas[ys, xs] = np.clip(under + self._edge[..., None] * (drawn - under) + 0.5, 0, 255).astype(np.uint8)
+        drawn = cv2.blendLinear(layers[0], layers[1], upper, lower)
+        shown = np.flatnonzero(hole.max(1) > 0.02)
+        if len(shown):
+            across = np.flatnonzero(hole.max(0) > 0.02)
+            spot = (slice(shown[0], shown[-1] + 1), slice(across[0], across[-1] + 1))
+            corner = (grid.x0 + int(across[0]), grid.y0 + int(shown[0]))
+            inside = self._inside.draw(corner, hole[spot], weights, turn or self._head.turn(np.zeros(6, np.float32)))
+            share = hole[spot] / np.maximum(upper[spot] + lower[spot] + hole[spot], 1e-3)
+            drawn[spot] = cv2.blendLinear(drawn[spot], inside, 1 - share, share)
+        ys, xs = pixels.within(self._roi)
+        edge = _rim(pixels.shape, 0.12 * self.face.unit)
+        canvas[ys, xs] = cv2.blendLinear(drawn, canvas[ys, xs], edge, 1 - edge)
+
+    def _carried(self, place: Floats, turn: "_Turn | None") -> Floats:
+        """Return where in the picture a (3,) place in the face's coordinates is after a turn."""
+        return np.asarray(self.face.centre[:2] + self.face.shift(turn.apply(place) if turn else place), np.float32)
 
     def _reach(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Return the rectangle in which anything may ever move."""
@@ -286,8 +306,9 @@ class _HeadModel:
         about_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
         about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
         return _Turn(
-            (about_z @ about_y @ about_x).astype(np.float32), self.pivot, float(1 / (1 + head[5] / 7)), np.array([head[3], head[4], 0], np.float32)
-        )
+            (about_z @ about_y @ about_x).astype(np.float32), self.pivot, float(1 / (1 + head[5] / 7)),
+            np.array([head[3], head[4], 0], np.float32),
+        )  # fmt: skip
 
     def model(self, points: Floats, face: mesh.FaceFrame, at: Floats) -> tuple[Floats, Floats]:
         """Return for (rows, columns, 2) places their (rows, columns, 3) local coordinates and how firmly they belong to the head."""
@@ -329,14 +350,14 @@ class _Seam:
         if self.is_open:
             self.over, self.under = upper, lower
         else:
-            middle = (upper[0], (upper[1] + lower[1]) / 2)
+            middle = (upper[0], np.asarray((upper[1] + lower[1]) / 2, np.float32))
             self.over = self.under = self._darkest(image, middle)
         self.close = 0.42 if self.is_open else 0.5
         self.centre = (local[13] + self.close * (local[14] - local[13])).astype(np.float32)
 
     def _curve(self, points: Floats) -> tuple[Floats, Floats]:
         away = points - self.origin
-        u, v = away @ self.x, away @ self.y
+        u, v = np.asarray(away @ self.x, np.float32), np.asarray(away @ self.y, np.float32)
         order = np.argsort(u)
         return u[order], v[order]
 
@@ -350,19 +371,20 @@ class _Seam:
         offsets = np.linspace(-reach, reach, int(4 * reach) | 1, dtype=np.float32)
         v = base[:, None] + offsets[None]
         at = self.origin + u[:, None, None] * self.x + v[..., None] * self.y
-        light = cv2.remap(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), at.astype(np.float32), None, cv2.INTER_LINEAR).astype(np.float32)
+        light = warp.sample(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), at, sharp=False).astype(np.float32)
         contrast = max(float(light.max() - light.min()), 12.0)
         taper = np.clip(1 - np.abs(u) / self.length, 0.05, 1)[:, None]
         cost = light / contrast + 0.25 * (offsets / reach) ** 2 / taper
         total, came = cost.copy(), np.zeros(cost.shape, int)
         for i in range(1, len(u)):
-            options = np.stack([np.roll(total[i - 1], s) + 0.02 * abs(s) + (1e3 * (np.arange(len(offsets)) < s) if s > 0 else 1e3 * (np.arange(len(offsets)) >= len(offsets) + s) if s < 0 else 0) for s in (-1, 0, 1)])
-            came[i] = options.argmin(0)
-            total[i] += options.min(0)
+            before = np.pad(total[i - 1], 1, constant_values=np.inf)
+            steps = np.stack([before[:-2] + 0.02, before[1:-1], before[2:] + 0.02])
+            came[i] = steps.argmin(0) - 1
+            total[i] += steps.min(0)
         path = np.empty(len(u), int)
         path[-1] = total[-1].argmin()
         for i in range(len(u) - 1, 0, -1):
-            path[i - 1] = np.clip(path[i] - (came[i][path[i]] - 1), 0, len(offsets) - 1)
+            path[i - 1] = path[i] + came[i][path[i]]
         line = base + offsets[path]
         return u, np.convolve(np.pad(line, 3, mode="edge"), np.ones(7) / 7, "valid").astype(np.float32)
 
@@ -442,7 +464,9 @@ def _shapes(local: Floats, seam: _Seam) -> dict[str, Floats]:
     corner_y = float((right[1] + left[1]) / 2)
     chin_y = float(local[152, 1])
     soft = ~lips
-    by_corner = {"Right": np.exp(-(((local - right)[:, :2] / 0.24) ** 2).sum(1)), "Left": np.exp(-(((local - left)[:, :2] / 0.24) ** 2).sum(1))}
+    by_corner = {
+        side: np.exp(-(((local - corner)[:, :2] / 0.24) ** 2).sum(1)) for side, corner in (("Right", right), ("Left", left))
+    }
     sides = {"Right": -1.0, "Left": 1.0}
     shapes: dict[str, Floats] = {}
 
@@ -470,7 +494,6 @@ def _shapes(local: Floats, seam: _Seam) -> dict[str, Floats]:
     jaw = new("jaw")
     jaw[:, 1] = 0.92 * carried
     jaw[:, 2] = 0.92 * carried * np.clip((y - hinge_y) / depth, 0, 1.2)
-    jaw[np.abs(x) > 0.35, 0] += 0.0
     inward = carried * np.clip((y - corner_y) / 0.5, 0, 1)
     jaw[:, 0] -= 0.06 * inward * np.sign(x) * np.minimum(np.abs(x), 0.6)
 
@@ -489,14 +512,16 @@ def _shapes(local: Floats, seam: _Seam) -> dict[str, Floats]:
     up = new("upperUp")
     for row in range(4):
         up[upper[row], 1] = -arch * (0.85 + 0.15 * row / 3)
-    sideways = np.exp(-(((x - seam.centre[0]) / 0.30) ** 2)) * np.clip((y - local[2, 1] + 0.04) / max(corner_y - local[2, 1], 1e-3), 0, 1) * (y < corner_y)
+    under_nose = np.clip((y - local[2, 1] + 0.04) / max(corner_y - local[2, 1], 1e-3), 0, 1) * (y < corner_y)
+    sideways = np.exp(-(((x - seam.centre[0]) / 0.30) ** 2)) * under_nose
     up[soft, 1] = -0.7 * sideways[soft]
 
     for side, sign in sides.items():
         mine = np.clip(0.5 + 0.5 * sign * u / 0.25, 0, 1)
         pull = np.clip(sign * u, 0, 1)
-        corner, near = (right if side == "Right" else left), by_corner[side]
-        for name, dx, dy, cheeks in (("width", 0.5, 0.0, 0.0), ("smile", 0.05, -0.075, 0.035), ("frown", 0.0, 0.06, 0.0), ("dimple", 0.03, -0.01, 0.0)):
+        near = by_corner[side]
+        pulls = (("width", 0.5, 0.0, 0.0), ("smile", 0.05, -0.075, 0.035), ("frown", 0.0, 0.06, 0.0), ("dimple", 0.03, -0.01, 0.0))
+        for name, dx, dy, cheeks in pulls:
             shape = new(f"{name}{side}")
             for rows in (upper, lower):
                 for row in range(4):
@@ -512,14 +537,20 @@ def _shapes(local: Floats, seam: _Seam) -> dict[str, Floats]:
             press[upper[row], 1] += share * mine * (local[upper[3], 1] - local[upper[0], 1])
             press[lower[row], 1] += share * mine * (local[lower[3], 1] - local[lower[0], 1])
 
-        brow = mesh.LEFT_BROW if side == "Left" else mesh.RIGHT_BROW
+        brow, lid = (mesh.LEFT_BROW, mesh.LEFT_EYE_UPPER) if side == "Left" else (mesh.RIGHT_BROW, mesh.RIGHT_EYE_UPPER)
+        above_eye = soft & (y < local[lid, 1].min() - 0.03)
         inner, outer = local[brow[[4, 9]]].mean(0), local[brow[[0, 5]]].mean(0)
         middle = local[brow].mean(0)
         span = max(abs(float(inner[0] - outer[0])), 0.2)
-        for name, centre, amount, dx in (("browInner", inner, -0.045, 0.0), ("browOuter", 0.6 * outer + 0.4 * middle, -0.045, 0.0), ("browDown", 0.6 * inner + 0.4 * middle, 0.035, -0.02)):
+        raises = (
+            ("browInner", inner, -0.045, 0.0),
+            ("browOuter", 0.6 * outer + 0.4 * middle, -0.045, 0.0),
+            ("browDown", 0.6 * inner + 0.4 * middle, 0.035, -0.02),
+        )
+        for name, centre, amount, dx in raises:
             shape = new(f"{name}{side}")
             away = (local - centre)[:, :2] / np.array([0.5 * span, 0.22])
-            weight = np.exp(-(away**2).sum(1)) * soft * (y < local[mesh.LEFT_EYE_UPPER if side == "Left" else mesh.RIGHT_EYE_UPPER, 1].min() - 0.03)
+            weight = np.exp(-(away**2).sum(1)) * above_eye
             shape[:, 1] = amount * weight
             shape[:, 0] = dx * sign * weight
         sneer = new(f"sneer{side}")
@@ -608,19 +639,21 @@ class _Inside:
         scale = float(np.clip(face.unit * 1.3, 60, 600))
         half = float(np.clip(seam.half, 0.2, 0.34))
         bow = seam.bow(points, face)
-        own = _own_teeth(image, points, face, seam, skin, lip, scale)
+        own = _own_teeth(image, face, seam, skin=skin, lip=lip, scale=scale)
         self._upper = own or mouth.teeth(
-            self._colours, widths=mouth.UPPER_TEETH, edge=mouth.UPPER_EDGE, height=9.5 * mouth.MM, up=True, half=half, bow=0.75 * bow, scale=scale
+            self._colours, widths=mouth.UPPER_TEETH, edge=mouth.UPPER_EDGE, height=9.5 * mouth.MM,
+            up=True, half=half, bow=0.75 * bow, scale=scale,
         )
         self._lower = mouth.teeth(
-            self._colours, widths=mouth.LOWER_TEETH, edge=mouth.LOWER_EDGE, height=8.5 * mouth.MM, up=False, half=half * 0.92, bow=0.6 * bow, scale=scale
-        )
+            self._colours, widths=mouth.LOWER_TEETH, edge=mouth.LOWER_EDGE, height=8.5 * mouth.MM,
+            up=False, half=half * 0.92, bow=0.6 * bow, scale=scale,
+        )  # fmt: skip
         self._tongue = mouth.tongue(self._colours, half=half, scale=scale)
         # The picture's own teeth have their shadows already.
         self._lit = ((self._tongue, 0.30), (self._lower, 0.45), (self._upper, 0.95 if own else 0.62))
 
-    def draw(self, grid: warp.Grid, hole: Floats, weights: Floats, turn: _Turn) -> Floats:
-        """Return (h, w, 3) float32 for a patch whose `hole` says where the inside shows."""
+    def draw(self, corner: tuple[int, int], hole: Floats, weights: Floats, turn: _Turn) -> Image:
+        """Return (h, w, 3) uint8 for a patch at `corner` (x, y) of the picture; `hole` says where the inside shows."""
         import cv2
 
         jaw = JAW * float(weights[ARKIT_INDEX["jawOpen"]])
@@ -629,22 +662,25 @@ class _Inside:
         opened = np.clip(cv2.GaussianBlur(hole, (0, 0), max(1.0, 0.04 * self._face.unit)) * 1.15, 0, 1)[..., None]
         out = self._colours.cavity * (0.5 + 0.5 * opened)
         for (layer, least), down in zip(self._lit, shifts, strict=True):
-            matrix = self._place(layer, down, turn, grid)
+            matrix = self._place(layer, down, turn, corner)
             size = (hole.shape[1], hole.shape[0])
             alpha = cv2.warpAffine(layer.alpha, matrix, size)
             colour = cv2.warpAffine(layer.colour, matrix, size, borderMode=cv2.BORDER_REPLICATE)
             out += alpha[..., None] * (colour * (least + (1 - least) * opened) - out)
-        return np.asarray(out, np.float32)
+        return np.asarray(np.clip(out + 0.5, 0, 255), np.uint8)
 
-    def _place(self, layer: mouth.Layer, down: float, turn: _Turn, grid: warp.Grid) -> NDArray[np.float64]:
+    def _place(self, layer: mouth.Layer, down: float, turn: _Turn, corner: tuple[int, int]) -> NDArray[np.float64]:
         """Return the affine matrix from a layer's pixels to the patch's."""
-        flat = np.array([[0, 0], [100, 0], [0, 100]], np.float32) / layer.scale + np.array(layer.origin, np.float32) + np.array([0, down], np.float32)
+        origin = np.array([layer.origin[0], layer.origin[1] + down], np.float32)
+        flat = np.array([[0, 0], [100, 0], [0, 100]], np.float32) / layer.scale + origin
         local = np.concatenate([flat, np.full((3, 1), 0.04, np.float32)], 1) + self._centre
-        shown = self._face.centre[:2] + self._face.shift(turn.apply(local)) - np.array([grid.x0, grid.y0], np.float32)
+        shown = self._face.centre[:2] + self._face.shift(turn.apply(local)) - np.array(corner, np.float32)
         return np.column_stack([(shown[1] - shown[0]) / 100, (shown[2] - shown[0]) / 100, shown[0]]).astype(np.float64)
 
 
-def _own_teeth(image: Image, points: Floats, face: mesh.FaceFrame, seam: _Seam, skin: Floats, lip: Floats, scale: float) -> mouth.Layer | None:
+def _own_teeth(
+    image: Image, face: mesh.FaceFrame, seam: _Seam, *, skin: Floats, lip: Floats, scale: float
+) -> mouth.Layer | None:
     """Cut the teeth out of a picture that shows them; None where it does not."""
     import cv2
 
@@ -654,7 +690,7 @@ def _own_teeth(image: Image, points: Floats, face: mesh.FaceFrame, seam: _Seam, 
     x, y = np.meshgrid(np.arange(-wide, wide, 1 / scale, dtype=np.float32), np.arange(-up, down, 1 / scale, dtype=np.float32))
     local = np.stack([x, y, np.full_like(x, 0.04)], -1) + seam.centre
     at = (face.centre[:2] + face.shift(local)).astype(np.float32)
-    colour = cv2.remap(image, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    colour = warp.sample(image, at)
     between = (1 - seam.upper(at)) * (1 - seam.lower(at)) * seam.between(at)
     light, red = _light_and_red(colour.astype(np.float32))
     skin_light, skin_red = (float(v) for v in _light_and_red(skin))
@@ -677,7 +713,7 @@ def _own_teeth(image: Image, points: Floats, face: mesh.FaceFrame, seam: _Seam, 
 def _light_and_red(colour: Floats) -> tuple[Floats, Floats]:
     """Return luminance, 0 to 255, and how much redder than green (…, 3) colours are, as a share of their light."""
     light = colour @ np.array([0.299, 0.587, 0.114], np.float32)
-    return np.asarray(light), np.asarray((colour[..., 0] - colour[..., 1]) / np.maximum(light, 16))
+    return np.asarray(light, np.float32), np.asarray((colour[..., 0] - colour[..., 1]) / np.maximum(light, 16), np.float32)
 
 
 class _Eye:
@@ -695,6 +731,7 @@ class _Eye:
         self._y = np.array([-self._x[1], self._x[0]], np.float32)
         self._origin = ((outer + inner) / 2).astype(np.float32)
         self._side = side
+        self.place = face.local(points[upper[[0, -1]]]).mean(0)
         self._upper, self._lower = self._curve(flat[upper]), self._curve(flat[lower])
         at = np.linspace(-0.5, 0.5, 9)
         opened = np.interp(at, *self._lower) - np.interp(at, *self._upper)
@@ -704,7 +741,7 @@ class _Eye:
         self._skin = float(np.clip(0.80 * room, 0.16, 0.60))
         self._iris = self._local(flat[iris[:1]])[0]
         self._radius = float(np.linalg.norm(flat[iris[1:]] - flat[iris[0]], axis=1).mean() / self._wide)
-        reach = 0.85 * self._wide + 0.25 * face.unit
+        reach = 1.1 * self._wide
         height, width = image.shape[:2]
         x0, y0 = np.maximum(self._origin - [reach, reach], 0).astype(int)
         x1, y1 = np.minimum(self._origin + [reach, reach] + 1, [width, height]).astype(int)
@@ -721,14 +758,14 @@ class _Eye:
         place = self._local(np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1).astype(np.float32))
         u, v = place[..., 0], place[..., 1]
         over, under = np.interp(u, *self._upper), np.interp(u, *self._lower)
-        eye = (v > over - LASHES * 1.5) & (v < under + 0.12) & (np.abs(u) < 0.60)
+        eye = (v > over - LASHES * 2.4) & (v < under + 0.12) & (np.abs(u) < 0.62)
         skin = fill(crop, 1 - eye.astype(np.float32))
         soft = cv2.GaussianBlur(skin, (0, 0), max(0.6, 0.035 * self._wide))
         return np.asarray(soft, np.uint8)
 
     def _local(self, at: Floats) -> Floats:
         away = at - self._origin
-        return np.stack([away @ self._x, away @ self._y], -1) / np.float32(self._wide)
+        return np.asarray(np.stack([away @ self._x, away @ self._y], -1) / self._wide, np.float32)
 
     def _curve(self, points: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         place = self._local(points)
@@ -737,23 +774,26 @@ class _Eye:
         fitted[[0, -1]] = 0
         return at, fitted
 
-    def draw(self, image: Image, canvas: Image, fetched: Floats, roi: _Pixels, weights: Floats) -> None:
-        """Draw the eye into the warped rectangle `canvas`, whose pixels came from `fetched`."""
-        import cv2
-
+    def draw(self, image: Image, canvas: Image, fetched: Floats, roi: _Pixels, weights: Floats, middle: Floats) -> None:
+        """Draw the eye into the warped rectangle `canvas`, whose pixels came from `fetched`; `middle` is where the eye is now."""
         def w(name: str) -> float:
             return float(weights[ARKIT_INDEX[f"{name}{self._side}"]])
 
-        shut = float(np.clip(w("eyeBlink") + 0.18 * w("eyeSquint") + 0.30 * w("eyeLookDown") - 0.16 * w("eyeWide") - 0.08 * w("eyeLookUp"), -0.2, 1))
+        lowered = w("eyeBlink") + 0.18 * w("eyeSquint") + 0.30 * w("eyeLookDown")
+        shut = float(np.clip(lowered - 0.16 * w("eyeWide") - 0.08 * w("eyeLookUp"), -0.2, 1))
         outward = w("eyeLookOut") - w("eyeLookIn")
-        look = np.array([(outward if self._side == "Left" else -outward) * 0.22, (w("eyeLookDown") - w("eyeLookUp")) * 0.16 * min(1.0, 3 * self._height)])
+        upright = (w("eyeLookDown") - w("eyeLookUp")) * 0.16 * min(1.0, 3 * self._height)
+        look = np.array([(outward if self._side == "Left" else -outward) * 0.22, upright])
         if abs(shut) < 0.004 and np.abs(look).max() < 0.002:
             return
-        rows = slice(self._box[1] - roi.rows.start, self._box[3] - roi.rows.start)
-        columns = slice(self._box[0] - roi.columns.start, self._box[2] - roi.columns.start)
-        if rows.start < 0 or columns.start < 0:
-            return
+        corner = middle - roi.origin
+        side, up, down = 0.62 * self._wide, (self._skin + self._height + 0.20) * self._wide, (self._height + 0.20) * self._wide
+        slant = abs(self._x[1]) * side
+        rows = slice(max(0, int(corner[1] - up - slant)), max(0, int(corner[1] + down + slant)))
+        columns = slice(max(0, int(corner[0] - side - slant)), max(0, int(corner[0] + side + slant)))
         at = fetched[rows, columns]
+        if not at.size:
+            return
         place = self._local(at)
         u, v = place[..., 0], place[..., 1]
         over = np.interp(u, *self._upper).astype(np.float32)
@@ -780,7 +820,8 @@ class _Eye:
             touched = on_lid * (np.abs(slid) > 1e-4)
             sharp = self._fetch(image, skin)
             # What is drawn out shows bare skin; the lashes on its margin and the fold above stay as they are.
-            stretched = np.clip(slid / 0.10, 0, 1) * warp.feather(above - LASHES * 1.3, LASHES * 0.6) * warp.feather(0.80 * stretch - above, 0.22 * stretch)
+            stretched = warp.feather(above - LASHES * 1.3, LASHES * 0.6) * warp.feather(0.80 * stretch - above, 0.22 * stretch)
+            stretched = stretched * np.clip(slid / 0.10, 0, 1)
             bare = self._fetch(self._bare, skin, (self._box[0], self._box[1]))
             fold = 1 - 0.10 * np.clip(shut, 0, 1) * np.exp(-(((above - 0.03) / 0.10) ** 2))
             lid_colour = (sharp + stretched[..., None] * (bare - sharp)) * fold[..., None]
@@ -790,11 +831,9 @@ class _Eye:
         canvas[rows, columns] = np.clip(drawn + 0.5, 0, 255).astype(np.uint8)
 
     def _fetch(self, image: Image, place: Floats, corner: tuple[int, int] = (0, 0)) -> Floats:
-        import cv2
-
         x = self._origin[0] - corner[0] + self._wide * (place[..., 0] * self._x[0] + place[..., 1] * self._y[0])
         y = self._origin[1] - corner[1] + self._wide * (place[..., 0] * self._x[1] + place[..., 1] * self._y[1])
-        return cv2.remap(image, x.astype(np.float32), y.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+        return warp.sample(image, np.stack([x, y], -1)).astype(np.float32)
 
 
 def _ring(local: Floats) -> Floats:
@@ -803,7 +842,9 @@ def _ring(local: Floats) -> Floats:
     middle = outline.mean(0)
     away = outline - middle
     rings = [middle + away * np.array([k, k * (1.0 if k < 1.6 else 1.1), 0]) for k in (1.5, 1.9)]
-    return np.concatenate(rings).astype(np.float32) * np.array([1, 1, 0], np.float32) + np.array([0, 0, float(outline[:, 2].max())], np.float32)
+    flat = np.concatenate(rings).astype(np.float32)
+    flat[:, 2] = outline[:, 2].max()
+    return flat
 
 
 def _colours(image: Image, points: Floats, seam: _Seam) -> tuple[Floats, Floats]:
