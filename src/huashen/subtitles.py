@@ -4,6 +4,8 @@ import html
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -277,21 +279,29 @@ def _lines(atoms: Sequence[_Atom], cells: int) -> int:
 
 def _border(left: _Atom, right: _Atom) -> float:
     """Return how bad a cut between two atoms is; 0 at the end of a sentence."""
-    tail = left.text.rstrip().rstrip(_CLOSERS)
-    if tail[-1:] in tuple(_STRONG) or (tail.endswith(".") and left.text[-1:].isspace() and len(tail) > 4) or "\n" in left.text:
+    tail, head = left.text.rstrip().rstrip(_CLOSERS), right.text.lstrip(_OPENERS)[:1]
+    last = tail[-1:]
+    if last in tuple(_STRONG) or (tail.endswith(".") and left.text[-1:].isspace() and len(tail) > 4) or "\n" in left.text:
         return 0
-    if tail[-1:] in tuple(_WEAK) or tail.endswith("."):
+    if last in tuple(_WEAK) or last == ".":
         return 1
-    cost = 3.0 if tail.endswith("、") or left.text[-1:].isspace() else 4.0
-    if right.text[:1] in tuple(_CLINGING):
+    cost = 3.0 if last == "、" or left.text[-1:].isspace() else 4.0
+    if head in tuple(_CLINGING) or tail.lower() in _LEANING or last in _LEANING:
         cost += 6
-    if tail.lower() in _LEANING:
+    if last + head in _words_zh() or (last.isdigit() and _wide(head)):
         cost += 8
     if left.last == right.first:
         cost += 8
     if right.start - left.end > 0.2:
         cost -= 2
     return cost
+
+
+@lru_cache(maxsize=1)
+def _words_zh() -> frozenset[str]:
+    """Return frequent Chinese words of two characters, which are not to be cut."""
+    lines = resources.files("huashen").joinpath("zh_words.txt").read_text("utf-8").splitlines()
+    return frozenset(word for line in lines[1:] for word in line.split())
 
 
 def _cue(atoms: Sequence[_Atom]) -> Cue:
@@ -414,7 +424,7 @@ def _label(text: str, size: tuple[int, int], face: Any) -> _Label:
     import cv2
 
     width, height = size
-    pixels = max(10, round(min(0.052 * height, 0.9 * width / (CHINESE_CELLS / 2))))
+    pixels = max(10, int(min(0.052 * height, 0.9 * width / (CHINESE_CELLS / 2))))
     lines = [line for part in text.split("\n") for line in wrap(part, max(2, int(0.9 * width / pixels * 2))).split("\n")]
     widest = max(_extent(line, face, pixels)[1] for line in lines)
     pixels = max(6, min(pixels, int(pixels * 0.94 * width / widest)))  # a word longer than a line
