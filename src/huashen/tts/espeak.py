@@ -3,11 +3,15 @@
 A sentence is cut into runs of one language; each run is spoken by that language's voice with one and the same variant and matched
 pitch, so mixed Chinese and English sounds like one person.
 
-Phones are IPA, one segment a mark; a diphthong, an affricate or an aspirated stop is one mark. Complete inventory:
+Phones are IPA, one segment a mark; a falling diphthong, an affricate and an aspirated stop are one mark. The whole inventory,
+counted over the 20,991 characters from U+4E00 and over 30,000 English words:
 
-- Mandarin (cmn), measured over the 20,992 characters of the block U+4E00: see `MANDARIN`, the table that makes IPA of what the
-  library calls IPA there.
-- English (en-us, en-gb), measured over 90,000 words: see `benchmarks/tts.py --phones`, which prints them for any language.
+- Mandarin (cmn): a ɑ o ə ɤ ɛ æ i ɨ u y ɚ, ai ei ɑu ou, j w ɥ, m n ŋ l f s ʂ ɕ x ʐ, p pʰ t tʰ k kʰ ts tsʰ tʂ tʂʰ tɕ tɕʰ, ʊ (in -ong);
+  ɨ is the vowel of zi, ci, si, zhi, chi, shi, ri.
+- English, American (en-us): ɪ i iː ɛ æ ɑː ɔ ɔː ʊ u uː ʌ ə ɚ ɜː ɐ, aɪ eɪ ɔɪ aʊ oʊ, j w ɹ r l, m n ŋ, f v θ ð s z ʃ ʒ h x,
+  p b t d k ɡ ʔ ɾ, tʃ dʒ; British (en-gb): also a ɒ əʊ, without æ oʊ ɚ ɾ. (ɑ̃, r and x in a few foreign words.)
+
+Other languages give what the library gives (`benchmarks/tts.py --phones LANG` counts it).
 """
 
 import json
@@ -16,7 +20,9 @@ import re
 import subprocess
 import sys
 import threading
+import unicodedata
 import weakref
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,14 +33,11 @@ import numpy as np
 from huashen.errors import EngineError, InputError, NoSpeechError, UnknownEngineError
 from huashen.tts import text as texts
 from huashen.tts.espeak_worker import read, write
+from huashen.tts.loudness import LEVEL, limit, loudness
 from huashen.types import Audio, Floats, Mark, Speech
 from huashen.words import tr
 
 RATE = 22050
-LEVEL = 0.1
-"""-20 dBFS: root mean square of the voiced sound."""
-CEILING = 0.89
-"""-1 dBFS: no sample is above."""
 PAUSE, SHORT_PAUSE, LEAD, RUN_GAP = 0.30, 0.15, 0.05, 0.04
 """Seconds of silence after a sentence, after a sentence cut at a comma, before one, and between two languages."""
 PATIENCE = 30.0
@@ -47,17 +50,32 @@ VOICES = {
     "en-au": "en-gb", "en-nz": "en-gb", "en-ie": "en-gb", "en-in": "en-gb", "en-za": "en-gb",
 }  # fmt: skip
 """Languages that the library knows by another name."""
-SPEEDS = {"en": 145, "cmn": 185}
+SPEEDS = {"en": 138, "cmn": 212}
 """The library's words a minute for a natural pace: English 155-160 words, Mandarin 4.3 syllables a second (`benchmarks/tts.py`)."""
-SPEED = 155
-PITCHES = {"cmn": 1.07}
+SPEED = 150
+PITCHES = {"cmn": 1.1}
 """Factor that brings a language's median pitch to that of English with the same variant."""
 
-MANDARIN = {
-    "s.": "ʂ", "ts.": "tʂ", "ts.h": "tʂʰ", "tsh": "tsʰ", "tɕh": "tɕʰ", "ph": "pʰ", "th": "tʰ", "kh": "kʰ", "χ": "x",
-    "i.": "ɨ", "i̪": "ɨ", "o-": "ɤ", "onɡ": "ʊŋ",
+MISSING_DATA = frozenset(("fo", "kaa", "xex"))
+"""Languages that espeakng-loader 0.2.4 lists and has no dictionary for."""
+
+SEGMENTS: dict[str, tuple[str, ...]] = {
+    # Mandarin, whose names in the library are half Kirshenbaum
+    "s.": ("ʂ",), "ts.": ("tʂ",), "ts.h": ("tʂʰ",), "tsh": ("tsʰ",), "tɕh": ("tɕʰ",), "ph": ("pʰ",), "th": ("tʰ",), "kh": ("kʰ",),
+    "χ": ("x",), "i.": ("ɨ",), "i̪": ("ɨ",), "o-": ("ɤ",), "ər": ("ɚ",), "ŋ-": ("ŋ",), "onɡ": ("ʊ", "ŋ"), "iɛ": ("j", "ɛ"), "iɑ": ("j", "ɑ"),
+    "io": ("j", "o"), "iou": ("j", "ou"), "uo": ("w", "o"), "ua": ("w", "a"), "uə": ("w", "ə"), "uai": ("w", "ai"), "uei": ("w", "ei"),
+    "yæ": ("ɥ", "æ"), "yɛ": ("ɥ", "ɛ"), "yə": ("ɥ", "ə"), "yi": ("ɥ", "i"),
+    # English
+    "əl": ("ə", "l"), "aɪə": ("aɪ", "ə"), "aɪɚ": ("aɪ", "ɚ"), "iə": ("i", "ə"), "eə": ("ɛ", "ə"), "ʊə": ("ʊ", "ə"), "ᵻ": ("ɪ",),
+    "n̩": ("n",), "ɬ": ("l",),
 }  # fmt: skip
+"""What the library takes for one phone and how it spells it, as IPA segments."""
+GLIDES = frozenset("jwɥ")
 _STOPS = ("p", "t", "k", "b", "d", "ɡ", "q", "ʔ", "c", "ɟ", "ʈ", "ɖ")
+
+
+_Phone = tuple[int, int, str, int]
+"""First sample, past sample, IPA, stress."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +83,7 @@ class _Said:
     """A stretch of sound at full level, without silence around it, and its marks in samples."""
 
     samples: Floats
-    phones: list[tuple[int, int, str, int]]
+    phones: list[_Phone]
     words: list[tuple[int, int, int, int]]
 
 
@@ -113,19 +131,19 @@ class _Worker:
         except OSError:
             header = sound = None
         except BaseException:  # Ctrl-C between question and answer: the pipe no longer says what belongs to what
-            self.close()
+            self._end()
             raise
         finally:
             alarm.cancel()
         if header is None or sound is None:
-            self.close()
+            self._end()
             return None
         return json.loads(header), sound
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process
-        self.close()
+        self._end()
         command = [sys.executable, "-I", str(Path(__file__).with_name("espeak_worker.py").resolve()), str(Path(self._library).resolve())]
         try:
             self._process = subprocess.Popen(
@@ -137,7 +155,11 @@ class _Worker:
         return self._process
 
     def close(self) -> None:
-        """End the process; the next question starts a new one."""
+        """End the process once it is idle; the next question starts a new one."""
+        with self._lock:
+            self._end()
+
+    def _end(self) -> None:
         if self._closing is not None:
             self._closing()
         self._process = self._closing = None
@@ -165,8 +187,7 @@ class Espeak:
     Args:
         voice: "female" (default), "male", a variant ("f3", "Annie"), a language's voice ("en-gb") or both ("en-gb+m3"); `voices()`
             lists them.
-        lang: BCP 47 tag of the text's main language; guessed for each sentence when None. Words in another script are spoken in
-            their own language.
+        lang: BCP 47 tag of the text's main language; guessed when None. Words in another script are spoken in their own language.
         speed: 0.5 to 2, 1 being a natural pace.
         pitch: 0.5 to 2, 1 being the voice's own.
 
@@ -185,7 +206,10 @@ class Espeak:
         self._pitch = pitch
         self._worker = _Worker()
         listed = self._worker.ask({"list": True})[0]
-        self._languages: list[str] = list(dict.fromkeys(code for code, _, _ in listed["voices"]))
+        self._languages: dict[str, str] = {}
+        for code, _, identifier in listed["voices"]:  # the first of a language is its main voice
+            if code not in MISSING_DATA:
+                self._languages.setdefault(code.lower(), identifier)
         self._variants: dict[str, str] = {name.lower(): name for name, _ in listed["variants"]}
         accent, self._variant = self._parse(voice or "female")
         self._lang = lang or accent or ""
@@ -206,19 +230,22 @@ class Espeak:
         Raises:
             NoSpeechError: there is nothing in it to say.
             UnknownEngineError: no voice for the language it is in.
+            InputError: it is Japanese with kanji, which eSpeak NG cannot read.
             EngineError: eSpeak NG fails.
         """
         if not texts.sayable(text):
             raise NoSpeechError(tr("there is nothing to say in the text; give it a word", "文本中没有可说的内容；请至少写一个词"))
-        return self._speak(text)
+        lang = self._lang or texts.guess(text)
+        if lang.lower().startswith("ja") and (kanji := [c for c in text if texts.script(c) == "zh"]):
+            raise InputError(tr(
+                f"eSpeak NG reads Japanese in kana only, and the text has kanji such as '{kanji[0]}'; write them in kana",
+                f"eSpeak NG 只能读日语假名，而文本中有“{kanji[0]}”等汉字；请改写为假名",
+            ))  # fmt: skip
+        return (self._sentence(sentence, lang) for sentence in texts.sentences(text))
 
-    def _speak(self, text: str) -> Iterator[Speech]:
-        for sentence in texts.sentences(text):
-            yield self._sentence(sentence)
-
-    def _sentence(self, sentence: str) -> Speech:
+    def _sentence(self, sentence: str, lang: str) -> Speech:
         spoken = texts.clean(sentence)
-        runs = texts.runs(spoken.text, self._lang)
+        runs = texts.runs(spoken.text, lang)
         sound: list[Floats] = [np.zeros(round(LEAD * RATE), np.float32)]
         at = len(sound[0])
         marks: list[Mark] = []
@@ -243,36 +270,33 @@ class Espeak:
         marks.append(Mark("sentence", body, LEAD, at / RATE, span=(first, first + len(body))))
         marks.sort(key=lambda mark: (mark.start, ("sentence", "word", "phone").index(mark.kind)))
         longest = max(runs, key=lambda run: sum(c.isalnum() for c in spoken.text[run.start : run.end]))
-        return Speech(Audio(samples, RATE), tuple(marks), sentence, self._lang or longest.lang, aligned=True)
+        return Speech(Audio(samples, RATE), tuple(marks), sentence, longest.lang, aligned=True)
 
     def _run(self, part: texts.Spoken, lang: str, *, last: bool) -> _Said:
         voice = self._voice(lang)
         written = part.text if last else re.sub(r"[\s.。]*$", ",", part.text)  # not the fall of an ending in the middle of a sentence
         answer, sound = self._ask(voice, written)
         said = _trim(answer, _floats(sound), part)
-        return replace(said, samples=_limit(said.samples * self._gain(voice)))
+        return replace(said, samples=limit(said.samples * self._gain(voice)))
 
-    def _ask(self, voice: str, text: str) -> tuple[dict[str, Any], bytes]:
-        language = voice.split("+")[0]
+    def _ask(self, language: str, text: str) -> tuple[dict[str, Any], bytes]:
         primary = language.split("-")[0]
         pitch = 50 + 50 * math.log2(self._pitch * PITCHES.get(primary, 1.0))
         return self._worker.ask({
-            "voice": voice, "text": text, "rate": min(max(round(SPEEDS.get(primary, SPEED) * self._speed), 80), 450),
-            "pitch": min(max(round(pitch), 0), 99), "range": 50,
+            "voice": f"{self._languages[language]}+{self._variant}", "text": text, "range": 50, "pitch": min(max(round(pitch), 0), 99),
+            "rate": min(max(round(SPEEDS.get(primary, SPEED) * self._speed), 80), 450),
         })  # fmt: skip
 
     def _gain(self, voice: str) -> float:
         """Return the factor that brings a voice to `LEVEL`: measured once on the numbers, which every language can say."""
         if voice not in self._gains:
-            sound = _floats(self._ask(voice, "1 2 3 4 5 6 7 8 9 10 11 12")[1])
-            loud = sound[np.abs(sound) > 0.01]
-            self._gains[voice] = LEVEL / float(np.sqrt(np.mean(loud**2))) if len(loud) else 1.0
+            loud = loudness(_floats(self._ask(voice, "1 2 3 4 5 6 7 8 9 10 11 12")[1]), RATE)
+            self._gains[voice] = LEVEL / loud if loud else 1.0
         return self._gains[voice]
 
     def _voice(self, lang: str) -> str:
         primary = lang.split("-")[0].lower()
-        language = self._accents.get("zh" if primary == "cmn" else primary) or self._find(lang)
-        return language + (f"+{self._variant}" if self._variant else "")
+        return self._accents.get("zh" if primary == "cmn" else primary) or self._find(lang)
 
     def _parse(self, voice: str) -> tuple[str, str]:
         """Return the language (may be empty) and the variant of a voice's name."""
@@ -319,57 +343,90 @@ def _trim(answer: dict[str, Any], sound: Floats, part: texts.Spoken) -> _Said:
     begin = max(int(heard[0]) - RATE // 100, 0)
     end = min(int(heard[-1]) + RATE // 50, len(sound))
     samples = sound[begin:end]
-    phones = _phones(answer["phones"], samples, begin)
-    return _Said(samples, phones, _words(answer["words"], phones, part, begin))
+    phones = _phones(answer["phones"], begin, len(samples))
+    words = _words(answer["words"], phones, part, begin)
+    phones = _closures(phones, samples)
+    return _Said(samples, phones, [(phones[i][0], phones[j - 1][1], a, b) for i, j, a, b in words])
 
 
-def _phones(events: list[tuple[int, str]], samples: Floats, begin: int) -> list[tuple[int, int, str, int]]:
-    phones: list[tuple[int, int, str, int]] = []
+def _phones(events: list[tuple[int, str]], begin: int, length: int) -> list[_Phone]:
+    """Return (first sample, past sample, IPA, stress) of each segment."""
+    phones: list[_Phone] = []
     for i, (sample, name) in enumerate(events):
         name = re.sub(r"\(.*?\)", "", name)
         stress = 2 if "ˈ" in name else 1 if "ˌ" in name else 0
         name = re.sub(r"[ˈˌ˥˦˧˨˩0-9_]", "", name)
-        name = MANDARIN.get(name, name)
-        start = min(max(sample - begin, 0), len(samples))
-        end = min(max((events[i + 1][0] if i + 1 < len(events) else begin + len(samples)) - begin, 0), len(samples))
+        start = min(max(sample - begin, 0), length)
+        end = min(max(events[i + 1][0] - begin, 0), length) if i + 1 < len(events) else length
         if not name or end <= start:
             continue
-        if name.startswith(_STOPS):  # the library counts a stop from its release; its closure is the silence before it
-            quiet = samples[max(start - RATE // 8, 0) : start]
-            loud = np.flatnonzero(np.abs(quiet) > 0.004)
-            closure = start - (len(quiet) - 1 - int(loud[-1]) if len(loud) else len(quiet))
-            if phones and closure < start:
-                a, b, previous, accent = phones[-1]
-                if b > closure > a:
-                    phones[-1] = (a, closure, previous, accent)
-                start = max(closure, phones[-1][1])
-        phones.append((start, end, name, stress))
+        if phones and not any(c.isalpha() and unicodedata.category(c) != "Lm" for c in name):  # ʲ, ː or ̃ alone belong to what they follow
+            phones[-1] = (phones[-1][0], end, phones[-1][2] + name, phones[-1][3])
+            continue
+        segments = _segments(name)
+        nucleus = 1 if segments[0] in GLIDES and len(segments) > 1 else 0
+        for k, (segment, past) in enumerate(zip(segments, _shares(segments, start, end), strict=True)):
+            if past > start:
+                phones.append((start, past, segment, stress if k == nucleus else 0))
+                start = past
     return phones
 
 
-def _words(
-    events: list[tuple[int, int]], phones: list[tuple[int, int, str, int]], part: texts.Spoken, begin: int
-) -> list[tuple[int, int, int, int]]:
-    """Return (first sample, past sample, first character, past character) of each written word."""
+def _segments(name: str) -> tuple[str, ...]:
+    """Return a phone's IPA segments: what `SEGMENTS` says, and an ɹ at its end for itself (ɔːɹ)."""
+    if name in SEGMENTS:
+        return SEGMENTS[name]
+    name = name.strip("-.;^") or name
+    return (name[:-1], "ɹ") if len(name) > 1 and name.endswith("ɹ") else (name,)
+
+
+def _shares(segments: tuple[str, ...], start: int, end: int) -> list[int]:
+    """Return where each segment of a phone ends: a glide takes 3 parts of 10, a consonant after a vowel 4, all others the same."""
+    if len(segments) == 1:
+        return [end]
+    first = 0.3 if segments[0] in GLIDES else 0.6
+    return [start + round((end - start) * first), end]
+
+
+def _closures(phones: list[_Phone], samples: Floats) -> list[_Phone]:
+    """Begin each stop with its closure: the library counts it from its release and leaves the silence to the phone before."""
+    closed: list[_Phone] = []
+    for start, end, name, stress in phones:
+        if name.startswith(_STOPS):
+            before = samples[max(start - RATE // 8, 0) : start]
+            loud = np.flatnonzero(np.abs(before) > 0.004)
+            quiet = start - len(before) + (int(loud[-1]) + 1 if len(loud) else 0)
+            if closed:
+                a, b, previous, accent = closed[-1]
+                if a < quiet < b:
+                    closed[-1] = (a, quiet, previous, accent)
+                quiet = max(quiet, closed[-1][1])
+            start = min(start, quiet)
+        closed.append((start, end, name, stress))
+    return closed
+
+
+def _words(events: list[tuple[int, int]], phones: list[_Phone], part: texts.Spoken, begin: int) -> list[tuple[int, int, int, int]]:
+    """Return (first phone, past phone, first character, past character) of each written word."""
     words: list[tuple[int, int, int, int]] = []
-    length = len(part.text)
-    places = sorted({min(max(place, 0), length) for _, place in events})
-    for i, (sample, place) in enumerate(events):
-        until = events[i + 1][0] - begin if i + 1 < len(events) else 1 << 60
-        said = [p for p in phones if sample - begin - RATE // 50 <= (p[0] + p[1]) / 2 < until]
-        border = next((p for p in places if p > place), length)
-        inside = [k for k in range(max(place, 0), min(border, length)) if part.text[k].isalnum()]
-        if not said:
+    places = sorted({place for _, place in events} | {len(part.text)})
+    starts = [phone[0] for phone in phones]
+    for k, (sample, place) in enumerate(events):
+        i = bisect_left(starts, sample - begin)
+        j = bisect_left(starts, events[k + 1][0] - begin) if k + 1 < len(events) else len(phones)
+        if i == j:
             continue
-        if not inside:
+        border = next((p for p in places if p > place), len(part.text))
+        inside = [c for c in range(max(place, 0), border) if part.text[c].isalnum()]
+        if not inside:  # a sign that is read: @, %, +
             if words:
-                words[-1] = (words[-1][0], max(words[-1][1], said[-1][1]), *words[-1][2:])
+                words[-1] = (words[-1][0], j, *words[-1][2:])
             continue
         first, past = part.spans[inside[0]][0], part.spans[inside[-1]][1]
         if words and (first < words[-1][3] or _one_word(part, words[-1][3], first)):
-            words[-1] = (words[-1][0], max(words[-1][1], said[-1][1]), min(words[-1][2], first), max(words[-1][3], past))
+            words[-1] = (words[-1][0], j, min(words[-1][2], first), max(words[-1][3], past))
         else:
-            words.append((max(said[0][0], words[-1][1] if words else 0), said[-1][1], first, past))
+            words.append((i, j, first, past))
     return words
 
 
@@ -378,13 +435,3 @@ def _one_word(part: texts.Spoken, past: int, first: int) -> bool:
     around = [k for k, (a, b) in enumerate(part.spans) if a < first + 1 and b > past - 1]
     piece = part.text[around[0] : around[-1] + 1] if around else " "
     return not any(c.isspace() or texts.script(c) in ("zh", "ja", "th") or c in "，。、；：！？—" for c in piece)
-
-
-def _limit(samples: Floats) -> Floats:
-    """Bend what is above -3 dBFS so that nothing passes `CEILING`."""
-    knee = 0.7
-    size = np.abs(samples)
-    bent = knee + (CEILING - knee) * np.tanh((size - knee) / (CEILING - knee))
-    return np.where(size > knee, np.sign(samples) * bent, samples).astype(np.float32)
-
-

@@ -19,18 +19,15 @@ import numpy as np
 
 from huashen.errors import EngineError, InputError, NoSpeechError, UnknownEngineError
 from huashen.tts import text as texts
+from huashen.tts.loudness import LEVEL, limit, loudness
 from huashen.types import Audio, Floats, Mark, Speech
 from huashen.words import tr
 
-LEVEL = 0.1
-"""-20 dBFS: root mean square of the voiced sound."""
-CEILING = 0.89
-"""-1 dBFS: no sample is above."""
 PAUSE, SHORT_PAUSE, LEAD = 0.30, 0.15, 0.05
 """Seconds of silence after a sentence, after a sentence cut at a comma, and before one."""
 PATIENCE = 60.0
 """Seconds the program may take over one sentence; it usually takes a tenth."""
-STRETCH = {"slt": 1.0, "rms": 1.0, "awb": 1.0}
+STRETCH = {"slt": 1.2, "rms": 1.1, "awb": 1.1}
 """Factor on all durations for a natural pace (155-160 words a minute, `benchmarks/tts.py`)."""
 VOICES = {"female": "slt", "male": "rms"}
 """What `voice="female"` and "male" mean."""
@@ -78,8 +75,7 @@ class Flite:
             raise UnknownEngineError(tr(f"flite has no voice '{voice}'; there are: {have}", f"flite 没有嗓音“{voice}”；可用的有：{have}"))
         self._speed = speed
         sound, self.rate, _ = self._synthesise("One, two, three, four, five, six, seven, eight, nine, ten.")
-        loud = sound[np.abs(sound) > 0.01]
-        self._gain = LEVEL / float(np.sqrt(np.mean(loud**2)))
+        self._gain = LEVEL / max(loudness(sound, self.rate), 1e-3)
 
     def voices(self) -> list[str]:
         """Return all that `voice` may be."""
@@ -109,7 +105,7 @@ class Flite:
         lead = round(LEAD * rate)
         begin = max(phones[0][0] - lead, 0) if phones else 0
         end = phones[-1][1] if phones else 0
-        samples = _limit(sound[begin:end] * self._gain)
+        samples = limit(sound[begin:end] * self._gain)
         fade = min(lead, len(samples), phones[0][0] - begin if phones else 0)
         samples[:fade] *= np.linspace(0, 1, fade, dtype=np.float32)
         whole = re.search(r"[.!?…\n][\W_]*$", sentence) is not None or not re.search(r"[,;:]\W*$", sentence)
@@ -262,11 +258,3 @@ def _stressed(sound: Floats, words: list[tuple[tuple[int, int], tuple[int, int]]
         if vowels and sentence[a:b].lower().replace("’", "'") not in FUNCTION_WORDS:
             stressed.add(max(vowels, key=lambda k: float(np.sum(sound[phones[k][0] : phones[k][1]] ** 2))))
     return stressed
-
-
-def _limit(samples: Floats) -> Floats:
-    """Bend what is above -3 dBFS so that nothing passes `CEILING`."""
-    knee = 0.7
-    size = np.abs(samples)
-    bent = knee + (CEILING - knee) * np.tanh((size - knee) / (CEILING - knee))
-    return np.where(size > knee, np.sign(samples) * bent, samples).astype(np.float32)

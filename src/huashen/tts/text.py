@@ -349,8 +349,6 @@ class Run:
     end: int
 
 
-_HAN_LANGS = frozenset(("zh", "cmn", "yue", "hak", "nan", "ja", "ko"))
-
 
 def runs(text: str, lang: str = "") -> list[Run]:
     """Cut a sentence into runs of one language; digits, signs and spaces go with a neighbour.
@@ -368,21 +366,15 @@ def runs(text: str, lang: str = "") -> list[Run]:
     latin = _latin("".join(c if script(c) == "latin" or not c.isalnum() else " " for c in text))
     mostly = _main_script(primary)
     found: list[Run] = []
-    for match in re.finditer(r"\S+|\s+", text):
-        for i in range(match.start(), match.end()):
-            kind = script(text[i])
-            if unicodedata.category(text[i]).startswith("M"):
-                kind = ""
-            if not kind:
-                continue
-            if kind == mostly or (kind == "zh" and primary in _HAN_LANGS) or (kind in ("zh", "ja") and primary == "ja"):
-                own = main
-            else:
-                own = latin if kind == "latin" else kind
-            if found and found[-1].lang == own:
-                found[-1] = Run(own, found[-1].start, i + 1)
-            else:
-                found.append(Run(own, i, i + 1))
+    for i, character in enumerate(text):
+        kind = script(character) if character.isalpha() else ""
+        if not kind:
+            continue
+        own = main if kind == mostly or (kind == "zh" and primary == "ja") else latin if kind == "latin" else kind
+        if found and found[-1].lang == own:
+            found[-1] = Run(own, found[-1].start, i + 1)
+        else:
+            found.append(Run(own, i, i + 1))
     if not found:
         return [Run(main, 0, len(text))]
     borders = [0] + [_border(text, a.end, b.start) for a, b in pairwise(found)] + [len(text)]
