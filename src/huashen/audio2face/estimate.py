@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from huashen.audio2face.ear import BANDS, TICKS
 from huashen.audio2face.phones import CHANNELS
 
-_STEP = 3
-"""Ticks between the filter's taps."""
 DELAY = 12
 """Ticks of sound past a tick's own that its guess needs."""
 _WIDEST, _NARROWEST = 2.6, -2.8  # standard deviations
@@ -41,7 +39,7 @@ class Estimate:
         self._heard.append(tick)
         if len(self._heard) < 2 * DELAY + 1:
             return []
-        window = np.stack([self._heard[i] for i in range(0, 2 * DELAY + 1, _STEP)])
+        window = np.stack(self._heard)
         gap, width = ((self._taps * window).sum(axis=(1, 2)) - self._mean) / self._spread
         voice = max(float(self._heard[i][BANDS]) for i in range(DELAY - 6, DELAY + 7))
         return [_mouth(float(gap), float(width), voice)]
@@ -50,7 +48,7 @@ class Estimate:
 def _mouth(gap: float, width: float, voice: float) -> NDArray[np.float64]:
     """Return the channels for a gap and a width in standard deviations of speech, and the loudness about now."""
     awake = _ease((voice - 0.12) / 0.25)
-    open_ = awake * min(max(0.46 + 0.29 * gap, 0.0), 1.25)
+    open_ = awake * min(max(0.46 + 0.26 * gap, 0.0), 1.25)
     wide = awake * 0.04 * min(max(width, _NARROWEST), _WIDEST)  # in distances between the eyes' outer corners
     found = np.zeros(len(CHANNELS) + 1)
     found[_AT["jaw"]] = 0.06 * awake + 0.53 * open_
@@ -63,7 +61,7 @@ def _mouth(gap: float, width: float, voice: float) -> NDArray[np.float64]:
         found[_AT["pucker"]] = -wide / 0.24
         found[_AT["funnel"]] = -0.7 * wide / 0.24
     # The filter blunts closures: what it finds nearly closed is closed.
-    found[-1] = awake * _ease((0.26 - open_) / 0.2)
+    found[-1] = awake * _ease((0.18 - open_) / 0.16)
     return found
 
 

@@ -177,12 +177,13 @@ class Life:
     def _draw_look(self) -> None:
         """Draw where the eyes go next: mostly about the viewer's eyes and mouth, seldom aside, and then not for long."""
         dice = self._gaze_dice
-        aside = dice.random() < 0.14 and abs(self._looks[-1][1]) < 3.5
+        was_aside = abs(self._looks[-1][1]) > 3.5
+        stay = float(dice.uniform(0.35, 0.9)) if was_aside else float(np.clip(dice.lognormal(np.log(1.1), 0.6), 0.3, 4.0))
+        aside = dice.random() < 0.14 and not was_aside
         if aside:
             yaw, pitch = float(dice.uniform(5.0, 10.0)) * (1 if dice.random() < 0.5 else -1), float(dice.uniform(-4.0, 4.5))
         else:
             yaw, pitch = float(dice.normal(0, 1.0)), float(dice.normal(0.1, 0.7))
-        stay = float(dice.uniform(0.35, 0.9)) if aside else float(np.clip(dice.lognormal(np.log(1.1), 0.6), 0.3, 4.0))
         # The last entry is when the look before it ends and where the eyes go then.
         self._looks = [*self._looks[-2:], (self._looks[-1][0] + stay, yaw, pitch)]
 

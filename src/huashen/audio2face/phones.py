@@ -77,19 +77,19 @@ _PLACE = {letter: place for place, letters in _PLACES.items() for letter in lett
 # the viseme descriptions in Cohen and Massaro 1993 and Edwards et al., JALI, 2016; sizes tuned to the gaps measured on real speakers.
 _AIMS: dict[str, tuple[dict[str, float], tuple[float, float, float, float, float]]] = {
     "bilabial": ({"jaw": 0.16, "press": 0.3, "tuck": 0.12, "roll": 0.1}, (0.45, 0.5, 0.05, 0.05, 2.0)),
-    "labiodental": ({"jaw": 0.17, "upper": 0.34, "tuck": 0.62}, (0.7, 2.0, 0.05, 0.1, 2.0)),
+    "labiodental": ({"jaw": 0.15, "upper": 0.34, "tuck": 0.62}, (0.6, 2.0, 0.05, 0.1, 2.0)),
     "dental": ({"jaw": 0.2, "upper": 0.14, "lower": 0.28, "tongue": 0.4, "stretch": 0.1}, (0.6, 0.6, 0.15, 0.3, 1.0)),
-    "sibilant": ({"jaw": 0.1, "upper": 0.18, "lower": 0.38, "stretch": 0.3, "dimple": 0.06}, (0.75, 0.7, 0.2, 0.5, 0.5)),
-    "alveolar": ({"jaw": 0.17, "upper": 0.12, "lower": 0.28, "stretch": 0.12}, (0.4, 0.3, 0.08, 0.15, 0.4)),
-    "postalveolar": ({"jaw": 0.13, "upper": 0.3, "lower": 0.36, "funnel": 0.6, "pucker": 0.22}, (0.75, 0.8, 0.9, 0.4, 0.5)),
-    "retroflex": ({"jaw": 0.14, "upper": 0.22, "lower": 0.34, "funnel": 0.36, "pucker": 0.1}, (0.65, 0.6, 0.5, 0.3, 0.5)),
+    "sibilant": ({"jaw": 0.1, "upper": 0.18, "lower": 0.38, "stretch": 0.3, "dimple": 0.06}, (0.6, 0.7, 0.2, 0.5, 0.5)),
+    "alveolar": ({"jaw": 0.18, "upper": 0.12, "lower": 0.28, "stretch": 0.12}, (0.32, 0.3, 0.08, 0.15, 0.4)),
+    "postalveolar": ({"jaw": 0.13, "upper": 0.3, "lower": 0.36, "funnel": 0.6, "pucker": 0.22}, (0.6, 0.8, 0.9, 0.4, 0.5)),
+    "retroflex": ({"jaw": 0.14, "upper": 0.22, "lower": 0.34, "funnel": 0.36, "pucker": 0.1}, (0.52, 0.6, 0.5, 0.3, 0.5)),
     "approximant": ({"jaw": 0.2, "upper": 0.14, "lower": 0.22, "funnel": 0.34, "pucker": 0.28}, (0.45, 0.5, 0.7, 0.3, 0.4)),
-    "palatal": ({"jaw": 0.14, "upper": 0.14, "lower": 0.28, "stretch": 0.3, "smile": 0.16}, (0.6, 0.4, 0.2, 0.6, 0.4)),
+    "palatal": ({"jaw": 0.14, "upper": 0.14, "lower": 0.28, "stretch": 0.3, "smile": 0.16}, (0.48, 0.4, 0.2, 0.6, 0.4)),
     "velar": ({"jaw": 0.24, "upper": 0.08, "lower": 0.16}, (0.25, 0.12, 0.04, 0.06, 0.2)),
     "uvular": ({"jaw": 0.32, "upper": 0.08, "lower": 0.18}, (0.25, 0.12, 0.04, 0.06, 0.2)),
     "glottal": ({"jaw": 0.25}, (0.04, 0.03, 0.02, 0.02, 0.1)),
-    "rounded": ({"jaw": 0.16, "pucker": 0.85, "funnel": 0.28}, (0.6, 0.8, 1.2, 0.8, 0.5)),
-    "front-rounded": ({"jaw": 0.14, "pucker": 0.9, "funnel": 0.2}, (0.6, 0.8, 1.2, 0.8, 0.5)),
+    "rounded": ({"jaw": 0.2, "pucker": 0.8, "funnel": 0.28}, (0.6, 0.8, 1.2, 0.8, 0.5)),
+    "front-rounded": ({"jaw": 0.18, "pucker": 0.9, "funnel": 0.2}, (0.6, 0.8, 1.2, 0.8, 0.5)),
     "unknown": ({"jaw": 0.22, "upper": 0.06, "lower": 0.14}, (0.15, 0.15, 0.05, 0.05, 0.2)),
 }
 _GROUPS = {
@@ -190,7 +190,7 @@ def _aim(letter: str, marks: str, share: tuple[float, float]) -> Aim:
             seal = 0.85 if letter in "ɸβ" else 1.0
             pose["puff"] = 0.14 if letter == "p" else 0.08 if letter == "b" else 0.0
         elif place == "labiodental":
-            seal = 0.5
+            seal = 0.65
         elif letter in _LATERALS:
             pose["tongue"], pose["jaw"] = 0.12, 0.24
         if "ʷ" in marks:
@@ -217,13 +217,13 @@ def _vowel(open_: float, back: float, rounded: bool) -> tuple[dict[str, float], 
     if rounded:
         # Close vowels purse the lips, open ones only narrow them; a front one keeps the jaw higher than a back one.
         pose = {
-            "jaw": 0.17 + 0.38 * open_ + 0.03 * back, "upper": 0.04 + 0.1 * open_, "lower": 0.06 + 0.24 * open_,
+            "jaw": 0.2 + 0.36 * open_ + 0.03 * back, "upper": 0.04 + 0.1 * open_, "lower": 0.06 + 0.24 * open_,
             "pucker": 0.92 * close**1.1, "funnel": 0.3 + 0.3 * open_ * close,
         }  # fmt: skip
         return pose, (1.0, 1.0, 1.25, 1.0, 0.4)
     front = 1 - back
     pose = {
-        "jaw": 0.2 + 0.4 * open_, "upper": 0.12 + 0.16 * open_ + 0.06 * front, "lower": 0.2 + 0.34 * open_,
+        "jaw": 0.24 + 0.34 * open_**0.75, "upper": 0.12 + 0.16 * open_ + 0.06 * front, "lower": 0.2 + 0.34 * open_,
         "stretch": front * (0.36 * close + 0.12), "smile": 0.26 * front * close, "dimple": 0.08 * front * close,
     }  # fmt: skip
     return pose, (1.0, 1.0, 0.55, 0.8, 0.4)

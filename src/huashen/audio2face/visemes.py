@@ -24,8 +24,8 @@ _AT = {name: i for i, name in enumerate(CHANNELS)}
 
 # Seconds over which a channel is drawn towards a phone before its core and let go after it: the jaw is slow, rounding comes early
 # and spreads wide (up to 0.2 s: Perkell and Matthies 1992), the inner lips are quick.
-_BEFORE = {"jaw": 0.125, "upper": 0.095, "lower": 0.095, "pucker": 0.21, "funnel": 0.2, "stretch": 0.14, "smile": 0.14, "dimple": 0.12}
-_AFTER = {"jaw": 0.135, "upper": 0.1, "lower": 0.1, "pucker": 0.15, "funnel": 0.15, "stretch": 0.13, "smile": 0.13, "dimple": 0.12}
+_BEFORE = {"jaw": 0.145, "upper": 0.12, "lower": 0.12, "pucker": 0.21, "funnel": 0.2, "stretch": 0.14, "smile": 0.14, "dimple": 0.12}
+_AFTER = {"jaw": 0.155, "upper": 0.115, "lower": 0.115, "pucker": 0.15, "funnel": 0.15, "stretch": 0.13, "smile": 0.13, "dimple": 0.12}
 _B: NDArray[np.float64] = np.array([_BEFORE.get(name, 0.075) for name in CHANNELS])
 _A: NDArray[np.float64] = np.array([_AFTER.get(name, 0.075) for name in CHANNELS])
 _REST = 0.02  # how much the mouth at rest insists everywhere
@@ -35,7 +35,8 @@ _PAUSE = 0.12  # s: shorter gaps between phones are no pauses
 _AHEAD = 0.25  # s: nothing that begins later is heeded
 _BEHIND = 0.4
 _NOD_AHEAD = 0.18  # s: a nod begins 0.13 s before its vowel
-_CLOSE, _OPEN = 0.075, 0.065  # s the lips take to meet and to part
+_SLACK = np.array([0.2, 0.1, 0.16])  # jaw, upper and lower lip as any consonant leaves them: hurry takes only what is beyond
+_CLOSE, _OPEN = 0.085, 0.085  # s the lips take to meet and to part
 _TICKS = 1024  # parts of a sample that times are rounded to, so that cutting a stream cannot move a mark by a rounding
 
 
@@ -174,7 +175,7 @@ class _Score:
         weight += _SILENCE * self._silence(time)
         found = np.zeros(len(CHANNELS) + 1)
         found[:-1] = pull / weight
-        size = 0.8 + 0.25 * self._listener.loudness(time)
+        size = 0.97 + 0.2 * self._listener.loudness(time)
         found[[_AT["jaw"], _AT["upper"], _AT["lower"]]] *= size
         found[-1] = self._seal(near, begin, end)
         return found
@@ -243,8 +244,8 @@ def _part(aim: Aim, begin: float, end: float, stress: int) -> _Part:
     pose = aim.pose.astype(np.float64)
     if aim.kind == "vowel":
         # A hurried vowel is not reached (undershoot: Lindblom 1963); a stressed one is.
-        size = (0.62 + 0.38 * min(1.0, own / 0.1)) * (0.9, 1.0, 1.06)[stress]
-        pose[:3] *= size
+        size = (0.8 + 0.2 * min(1.0, own / 0.1)) * (0.92, 1.0, 1.06)[stress]
+        pose[:3] = np.minimum(pose[:3], _SLACK) + np.maximum(0.0, pose[:3] - _SLACK) * size
         core = (from_ + min(0.3 * own, 0.06), max(to - max(0.28 * own, 0.03), from_ + min(0.3 * own, 0.06)))
     elif aim.kind == "stop":
         core = (from_, from_ + 0.6 * own)

@@ -1,0 +1,1 @@
+"""Fitting what is learned, and preparing what it is learned from."""
