@@ -6,8 +6,10 @@ import logging
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -17,7 +19,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from huashen import config, terminal
-from huashen.errors import HuashenError, InputError, UnreadableError
+from huashen.errors import HuashenError, InputError, StoppedError, UnreadableError
 from huashen.words import tr
 
 if TYPE_CHECKING:
@@ -213,14 +215,14 @@ def say(
     quiet: Quiet = False,
 ) -> None:
     """Say a text."""
+    from huashen import studio
+
     settings = config.settings()
     goal, who = _wanted(out, "-o"), _wanted(face or settings.face, "--face")
     given = {"voice": voice, "tts": tts, "lang": lang, "speed": speed, "subtitles": subtitles, "size": size, "fps": fps}
     chosen = _chosen(given, settings)
     words = _text(text, file)
     _fetch(quiet=quiet or as_json, example=who == "example")
-    from huashen import studio
-
     meter = terminal.Meter(str(goal), quiet=quiet or as_json)
     try:
         result = studio.say(
@@ -260,13 +262,13 @@ def sync(
     quiet: Quiet = False,
 ) -> None:
     """Say recorded speech."""
+    from huashen import studio
+
     settings = config.settings()
     goal, who = _wanted(out, "-o"), _wanted(face or settings.face, "--face")
     given = {"size": size, "fps": fps}
     chosen = _chosen(given, settings)
     _fetch(quiet=quiet or as_json, example=who == "example")
-    from huashen import studio
-
     meter = terminal.Meter(str(goal), quiet=quiet or as_json)
     try:
         result = studio.sync(
@@ -494,9 +496,25 @@ app.add_typer(store, name="weights")
 
 
 def _chosen(given: dict[str, str | None], settings: config.Settings) -> dict[str, Any]:
-    """Return the options that were given, on the line or else in huashen.toml."""
-    both = {name: value if value is not None else getattr(settings, name) for name, value in given.items()}
-    return {name: value for name, value in both.items() if value is not None}
+    """Return the options that were given, on the line or else in huashen.toml; an error in the latter names the file."""
+    from huashen import studio
+
+    checks: dict[str, Any] = {
+        "fps": studio.as_fps,
+        "size": lambda value: studio.as_size(value, (512, 512)),
+        "subtitles": studio.as_subtitles,
+    }
+    chosen: dict[str, Any] = {}
+    for name, value in given.items():
+        told = getattr(settings, name)
+        if value is None and told is not None:
+            try:
+                checks.get(name, str)(told)
+            except InputError as error:
+                raise InputError(f"{settings.source}: {error}") from error
+        if value is not None or told is not None:
+            chosen[name] = told if value is None else value
+    return chosen
 
 
 def _wanted(value: Any, option: str) -> Any:
@@ -644,6 +662,25 @@ class _Notes(logging.Handler):
             _note(text)
 
 
+@contextmanager
+def _logging(*, debug: bool) -> Iterator[None]:
+    """Show what is logged: warnings as one line each, everything with --debug."""
+    handler: logging.Handler = logging.StreamHandler() if debug else _Notes()
+    handler.setFormatter(logging.Formatter("%(relativeCreated)d %(name)s: %(message)s"))
+    logger = logging.getLogger("huashen")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
 def _hush() -> None:
     """Keep what libraries write past Python (LiteRT greets on the error stream) out of sight; our own words still go there."""
     try:
@@ -658,21 +695,26 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; every error becomes one line on standard error."""
+    """Run the command line and return its exit code; every error becomes one line on standard error.
+
+    Args:
+        arguments: the words after "huashen"; this process's own when None.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     end = given.index("--") if "--" in given else len(given)
     debug = "--debug" in given[:end]
     given = [word for i, word in enumerate(given) if word != "--debug" or i >= end]
-    if arguments is None and not debug:
-        _hush()
-    for name in ("SIGTERM", "SIGHUP"):  # a service that is told to stop leaves nothing half-written either
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _stop)
-    if debug:
-        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(relativeCreated)d %(name)s: %(message)s")
-    else:
-        logging.getLogger("huashen").addHandler(_Notes())
-        warnings.simplefilter("ignore")
+    if arguments is None:
+        for name in ("SIGTERM", "SIGHUP"):  # whoever is told to stop leaves nothing half-written either
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), _stop)
+        if not debug:
+            _hush()
+    with _logging(debug=debug):
+        return _run(given, debug=debug)
+
+
+def _run(given: list[str], *, debug: bool) -> int:
     try:
         command = typer.main.get_command(app)
         with command.make_context("huashen", given) as context:
@@ -681,29 +723,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Exit as error:
         return int(error.exit_code)
     except KeyboardInterrupt as error:
-        if debug:
-            raise
         _note(tr("stopped; nothing was written", "已停止；没有写出任何文件"))
-        return 128 + int(error.args[0]) if error.args else 130
-    except BrokenPipeError:  # the reader of our output has gone; Python would complain once more when it closes it
+        return 128 + int(error.args[0]) if error.args else StoppedError.exit_code
+    except BrokenPipeError:  # whoever read our output has gone; Python would complain once more on closing it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except HuashenError as error:
         if debug:
-            raise
+            traceback.print_exc()
         _note(str(error))
         return error.exit_code
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last door: whatever it is, the user gets one line
         if debug:
-            raise
+            traceback.print_exc()
         if hasattr(error, "format_message"):  # typer's own: something is wrong with the command line
             _note(terminal.usage_words(error))
             return 2
-        kind = type(error).__name__
+        what = f"{type(error).__name__}: {error}"
         _note(
             tr(
-                f"something unforeseen happened ({kind}: {error}); run again with --debug to see where",
-                f"发生了意外错误（{kind}: {error}）；加上 --debug 重新运行可查看位置",
+                f"something unforeseen happened ({what}); run it again with --debug to see where",
+                f"发生了意外错误（{what}）；加上 --debug 重新运行可查看位置",
             )
         )
         return 1

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_type_hints
 
 FILE = "huashen.toml"
 
@@ -34,8 +34,6 @@ def offline() -> bool:
 @dataclass(frozen=True)
 class Settings:
     """The command line's defaults, as a `huashen.toml` gives them; None: not said there."""
-
-    __pydantic_config__ = {"extra": "forbid", "strict": True}  # noqa: RUF012 (pydantic reads it from the class)
 
     face: str | None = None
     tts: str | None = None
@@ -67,7 +65,7 @@ def settings(folder: Path | None = None) -> Settings:
 def _read(path: Path) -> dict[str, object]:
     import tomllib
 
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     from huashen.errors import InputError
     from huashen.words import tr
@@ -81,15 +79,15 @@ def _read(path: Path) -> dict[str, object]:
         if key not in keys:
             have = ", ".join(keys)
             raise InputError(tr(f"{path} has an unknown key '{key}'; there are: {have}", f"{path} 中有未知的键“{key}”；可用的有：{have}"))
-    try:
-        TypeAdapter(Settings).validate_python(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        raise InputError(tr(
-            f"{path}: {key} cannot be {first['input']!r}; give {_kinds(key, 'en')}",
-            f"{path}：{key} 不能是 {first['input']!r}；请给出{_kinds(key, 'zh')}",
-        )) from error  # fmt: skip
+    kinds = get_type_hints(Settings)
+    for key, value in values.items():
+        try:
+            TypeAdapter(kinds[key], config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError as error:
+            raise InputError(tr(
+                f"{path}: {key} cannot be {value!r}; give {_kinds(key, 'en')}",
+                f"{path}：{key} 不能是 {value!r}；请给出{_kinds(key, 'zh')}",
+            )) from error  # fmt: skip
     if "face" in values and values["face"] != "example":
         values["face"] = str(path.parent / Path(values["face"]).expanduser())
     return values

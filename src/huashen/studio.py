@@ -13,16 +13,19 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 
 from huashen import avatar as avatars
 from huashen import media, registry, weights
+from huashen import subtitles as subtitling
 from huashen.avatar import Avatar
 from huashen.errors import InputError, NoSpeechError, OutputError, TooLargeError
-from huashen.types import Speech
+from huashen.subtitles import Cue
+from huashen.types import Frame, Speech, Video
 from huashen.words import tr
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Subtitles = Literal["none", "file", "burn"]
+_SUBTITLE_ENDINGS = (".srt", ".vtt")
 
 MAX_CHARACTERS = 1_000_000
 """The longest text: about three days of speech."""
@@ -55,12 +59,12 @@ class Progress:
     total: float | None
     """Seconds of the whole video: known for sound, estimated for text, None where it cannot be."""
     elapsed: float
-    """Seconds of work."""
+    """Seconds of work since the first frame."""
 
     @property
     def left(self) -> float | None:
         """Seconds of work to go, None while that cannot be said."""
-        if self.total is None or self.seconds <= 0:
+        if self.total is None or self.elapsed < 0.5:
             return None
         return max(0.0, self.total - self.seconds) * self.elapsed / self.seconds
 
@@ -91,7 +95,7 @@ def say(
     tts: str | None = None,
     lang: str | None = None,
     speed: float | str = 1.0,
-    subtitles: Subtitles = "none",
+    subtitles: str = "none",
     size: str | int | None = None,
     fps: Fraction | float | str = 25,
     still: bool = False,
@@ -130,17 +134,15 @@ def say(
         MissingError: an engine's parts or weights are not here.
         OutputError: the video cannot be written; nothing is left behind.
     """
-    goal = as_goal(out, overwrite=overwrite, inputs=(face,))
-    if subtitles not in get_args(Subtitles):
-        have = ", ".join(get_args(Subtitles))
-        raise InputError(tr(f"subtitles cannot be '{subtitles}'; there are: {have}", f"字幕方式不能是“{subtitles}”；可用的有：{have}"))
+    captions = as_subtitles(subtitles)
+    goal = as_goal(out, overwrite=overwrite, inputs=(face,), beside=_SUBTITLE_ENDINGS if captions == "file" else ())
     head = _head(engine, driver, fps=as_fps(fps), still=still, seed=seed)
     speaker = registry.load("tts", tts, voice=voice, lang=lang, speed=_number(speed))
     told = _Told(characters=len(text) if isinstance(text, str) else None)
     engines = {"tts": _name("tts", tts), "audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
     with _warnings() as said, closing(_begun(_spoken(speaker, _paragraphs(_checked(text)), told))) as speech:
         avatar = as_avatar(face, size=size, which=which, box=box)
-        result = _write(head, avatar, speech, goal, told, subtitles=subtitles, engines=engines, progress=progress)
+        result = _write(head, avatar, speech, goal, told, captions=captions, engines=engines, progress=progress)
     return replace(result, warnings=tuple(said))
 
 
@@ -180,7 +182,7 @@ def sync(
         told = _Told(seconds=_heard(Path(sound)))
         avatar = as_avatar(face, size=size, which=which, box=box)
         with closing(_recorded(Path(sound), told)) as speech:
-            result = _write(head, avatar, speech, goal, told, subtitles="none", engines=engines, progress=progress)
+            result = _write(head, avatar, speech, goal, told, engines=engines, progress=progress)
     return replace(result, warnings=tuple(said))
 
 
@@ -238,8 +240,26 @@ def as_size(value: str | int | None, own: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
-def as_goal(out: str | os.PathLike[str], *, overwrite: bool = True, inputs: Iterable[object] = ()) -> Path:
+def as_subtitles(value: str) -> Subtitles:
+    """Return a way of showing subtitles.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if value not in get_args(Subtitles):
+        have = ", ".join(get_args(Subtitles))
+        raise InputError(tr(f"subtitles cannot be '{value}'; there are: {have}", f"字幕方式不能是“{value}”；可用的有：{have}"))
+    return cast(Subtitles, value)
+
+
+def as_goal(out: str | os.PathLike[str], *, overwrite: bool = True, inputs: Iterable[object] = (), beside: Iterable[str] = ()) -> Path:
     """Return where a video goes, having checked that it can go there before any work is done.
+
+    Args:
+        out: the file.
+        overwrite: whether it, and those beside it, may be there already.
+        inputs: what is read; none of it is ever replaced.
+        beside: endings of files that are written under the same name.
 
     Raises:
         OutputError: the ending is unknown, the folder missing or closed, the file is one of the inputs, or exists and may not be replaced.
@@ -256,8 +276,11 @@ def as_goal(out: str | os.PathLike[str], *, overwrite: bool = True, inputs: Iter
         for given in inputs:
             if isinstance(given, str | os.PathLike) and Path(given).exists() and goal.samefile(given):
                 raise OutputError(tr(f"{goal} is the input itself; name another output", f"{goal} 就是输入文件；请换一个输出文件名"))
-        if not overwrite:
-            raise OutputError(tr(f"{goal} exists; add -y to replace it", f"{goal} 已存在；加上 -y 可替换它"))
+    for file in (goal, *map(goal.with_suffix, beside)):
+        if file.exists() and not overwrite:
+            raise OutputError(
+                tr(f"{file} exists; add -y (overwrite=True) to replace it", f"{file} 已存在；加上 -y（overwrite=True）可替换它")
+            )
     return goal
 
 
@@ -417,22 +440,44 @@ def _write(
     goal: Path,
     told: _Told,
     *,
-    subtitles: Subtitles = "none",
+    captions: Subtitles = "none",
     engines: dict[str, str],
     progress: Callable[[Progress], None] | None,
 ) -> Result:
     """Render and write a video, with its subtitles."""
-    video = head.animate(avatar, speech)
-    begin = time.monotonic()
+    shown, read = tee(speech) if captions != "none" else (speech, iter(()))  # what one reads, the other finds; a sentence or two wait
+    video = head.animate(avatar, shown)
+    kept: list[Cue] = []
+    if captions == "burn":
+        video = subtitling.burn(video, subtitling.cues(read))
+    elif captions == "file":
+        video = replace(video, frames=_noted(video, subtitling.cues(read), kept))
+    begin = 0.0
 
-    def shown(count: int) -> None:
+    def on_frame(count: int) -> None:
+        nonlocal begin
+        begin = begin or time.monotonic()  # from the first frame: preparing the picture says nothing about the pace
         if progress is not None:
             seconds = float(count / video.fps)
             total = told.total()
             progress(Progress(count, seconds, None if total is None else max(total, seconds), time.monotonic() - begin))
 
-    written = media.write_video(video, goal, title=avatar.name, engine=", ".join(engines.values()), on_frame=shown)
-    return Result(written.path, written.seconds, written.frames, written.size, video.fps, engines)
+    written = media.write_video(video, goal, title=avatar.name, engine=", ".join(engines.values()), on_frame=on_frame)
+    files = tuple(goal.with_suffix(ending) for ending in _SUBTITLE_ENDINGS) if captions == "file" else ()
+    for file in files:
+        subtitling.write(kept, file)
+    return Result(written.path, written.seconds, written.frames, written.size, video.fps, engines, files)
+
+
+def _noted(video: Video, cues: Iterator[Cue], kept: list[Cue]) -> Iterator[Frame]:
+    """Pass a video on and keep the cues it reaches."""
+    cue = next(cues, None)
+    for frame in video.frames:
+        while cue is not None and cue.start <= frame.index / video.fps:
+            kept.append(cue)
+            cue = next(cues, None)
+        yield frame
+    kept += [*([cue] if cue else []), *cues]
 
 
 @contextmanager

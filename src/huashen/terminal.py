@@ -133,10 +133,9 @@ class Meter:
         self._next = now + self._every
         total = "" if progress.total is None else tr(f" of about {span(progress.total)}", f" / 约 {span(progress.total)}")
         left = "" if progress.left is None else tr(f", {span(progress.left)} to go", f"，还需 {span(progress.left)}")
-        rate = progress.frames / max(1e-6, progress.elapsed)
         line = tr(
-            f"{self.name}: {progress.frames} frames, {span(progress.seconds)}{total}, {rate:.0f} frames/s{left}",
-            f"{self.name}：{progress.frames} 帧，{span(progress.seconds)}{total}，每秒 {rate:.0f} 帧{left}",
+            f"{self.name}: {progress.frames} frames, {span(progress.seconds)}{total}{left}",
+            f"{self.name}：{progress.frames} 帧，{span(progress.seconds)}{total}{left}",
         )
         if not self.live:
             _write(line + "\n")
