@@ -54,7 +54,8 @@ def row(avatar: Avatar, size: int, crop: bool) -> np.ndarray:
             middle, unit = avatar.face.landmarks.points[:468, :2].mean(0), rig.face.unit
             x0, y0 = np.maximum(middle - 1.35 * unit, 0).astype(int)
             image = image[y0 : int(middle[1] + 1.45 * unit), x0 : int(middle[0] + 1.35 * unit)]
-        cells.append(np.asarray(Picture.fromarray(image).resize((size, round(size * image.shape[0] / image.shape[1])), Picture.Resampling.LANCZOS)))
+        shape = (size, round(size * image.shape[0] / image.shape[1]))
+        cells.append(np.asarray(Picture.fromarray(image).resize(shape, Picture.Resampling.LANCZOS)))
     return np.hstack(cells)
 
 

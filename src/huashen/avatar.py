@@ -43,13 +43,13 @@ class Avatar:
             image = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
         else:
             image = cv2.warpAffine(self.image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        mask = None if self.mask is None else cv2.warpAffine(self.mask, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        mask = None if self.mask is None else cv2.warpAffine(self.mask, matrix, size, borderMode=cv2.BORDER_REPLICATE)
         points = self.face.landmarks.points * np.float32(scale)
         points[:, :2] = self.face.landmarks.points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         old = self.face.box
         box = Box(*(float(v) for p in ((old.x0, old.y0), (old.x1, old.y1)) for v in matrix[:, :2] @ p + matrix[:, 2]))
         face = replace(self.face, landmarks=Landmarks(points.astype(np.float32)), box=box)
-        return replace(self, image=np.asarray(image, np.uint8), face=face, mask=mask)
+        return replace(self, image=np.asarray(image, np.uint8), face=face, mask=None if mask is None else np.asarray(mask, np.float32))
 
 
 def from_image(

@@ -63,7 +63,9 @@ def palette(skin: Floats, lip: Floats) -> Palette:
     )
 
 
-def teeth(colours: Palette, *, widths: NDArray[np.floating], edge: float, height: float, up: bool, half: float, bow: float, scale: float) -> Layer:
+def teeth(
+    colours: Palette, *, widths: NDArray[np.floating], edge: float, height: float, up: bool, half: float, bow: float, scale: float
+) -> Layer:
     """Draw a row of teeth on its arch, seen from the front.
 
     Args:
@@ -89,7 +91,7 @@ def teeth(colours: Palette, *, widths: NDArray[np.floating], edge: float, height
     left, right = borders[which], borders[np.minimum(which + 1, len(widths))]
     inside = (side - left) / np.maximum(right - left, 1e-4)
     curve = -((0.012 if up else -0.006) + bow) * (side / half) ** 2
-    lengths = np.array([0.0, 0.006, 0.000, 0.006, 0.010, 0.014]) if up else np.array([0.0, 0.001, -0.002, 0.005, 0.008, 0.010])
+    lengths = np.array([0.0, 0.006, 0.0, 0.006, 0.010, 0.014] if up else [0.0, 0.001, -0.002, 0.005, 0.008, 0.010])
     bite = edge + curve + (-1 if up else 1) * lengths[which]
     rounding = 0.008 * np.abs(2 * inside - 1) ** 6
     blur = max(0.8 / scale, 0.0022)
@@ -116,6 +118,7 @@ def tongue(colours: Palette, *, half: float, scale: float) -> Layer:
     x, y = x / scale - 1.1 * wide, y / scale - 0.03
     top = 0.075 * (np.abs(x) / wide) ** 2.4
     alpha = np.clip((y - top) / 0.012 + 0.5, 0, 1) * np.clip((1.05 * wide - np.abs(x)) / (0.18 * wide), 0, 1)
-    shade = 0.98 - 0.22 * np.exp(-((x / 0.022) ** 2)) * np.clip(y / 0.05, 0, 1) - 0.35 * (x / wide) ** 2 + 0.10 * np.exp(-(((y - top - 0.03) / 0.03) ** 2))
+    groove = 0.22 * np.exp(-((x / 0.022) ** 2)) * np.clip(y / 0.05, 0, 1)
+    shade = 0.98 - groove - 0.35 * (x / wide) ** 2 + 0.10 * np.exp(-(((y - top - 0.03) / 0.03) ** 2))
     colour = colours.tongue * shade[..., None]
     return Layer(np.clip(colour, 0, 255).astype(np.uint8), alpha.astype(np.float32), (-1.1 * wide, -0.03), scale)
