@@ -872,11 +872,11 @@ def provenance(path: PathLike) -> dict[str, str]:
     else:
         with _opened(path) as container:
             text = next((value for key, value in container.metadata.items() if key.lower() == "comment"), "")
-    begin, end = text.find("{"), text.find("}")
+    _, said, rest = text.partition(_SAYS)
     try:
-        record = json.loads(text[begin : end + 1]) if text.startswith(_SAYS) or _SAYS in text else {}
+        record = json.JSONDecoder().raw_decode(rest)[0] if said else {}
     except ValueError:
-        record = {}
+        record = {}  # someone wrote over it
     return {str(key): str(value) for key, value in record.items()}
 
 
