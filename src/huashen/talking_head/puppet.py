@@ -20,7 +20,7 @@ from huashen.audio2face import Driver
 from huashen.avatar import Avatar
 from huashen.errors import NoSpeechError
 from huashen.ops import mesh, mouth, warp
-from huashen.ops.fill import fill
+from huashen.ops.fill import fill, go_on
 from huashen.types import ARKIT_INDEX, Floats, Frame, Image, Motion, Speech, Video
 from huashen.words import tr
 
@@ -236,7 +236,7 @@ class Rig:
         wide = cv2.GaussianBlur(cv2.dilate(mask[ys, xs], _disc(0.012 * unit)), (0, 0), max(0.8, 0.008 * unit))
         matte = np.clip(wide * 1.15, 0, 1)
         hole = cv2.dilate(matte, _disc(0.02 * unit)) > 0.02
-        behind = fill(crop, np.where(hole, 0, 1).astype(np.float32))
+        behind = go_on(crop, np.where(hole, 0, 1).astype(np.float32), reach=0.5 * unit)
         hold = cv2.resize(self._hold, (crop.shape[1], crop.shape[0]), interpolation=cv2.INTER_LINEAR)
         share = np.clip(hold * 4, 0, 1)
         plate = cv2.blendLinear(behind, crop, share, 1 - share)
@@ -757,9 +757,9 @@ class _Eye:
         crop = image[y0:y1, x0:x1]
         place = self._local(np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1).astype(np.float32))
         u, v = place[..., 0], place[..., 1]
-        over, under = np.interp(u, *self._upper), np.interp(u, *self._lower)
-        eye = (v > over - LASHES * 2.4) & (v < under + 0.12) & (np.abs(u) < 0.62)
-        skin = fill(crop, 1 - eye.astype(np.float32))
+        over = np.interp(u, *self._upper)
+        # Only what lies above the eye is known: below and beside it lashes and shadows would darken the lid.
+        skin = fill(crop, ((v < over - LASHES * 2.2) & (np.abs(u) < 0.75)).astype(np.float32))
         soft = cv2.GaussianBlur(skin, (0, 0), max(0.6, 0.035 * self._wide))
         return np.asarray(soft, np.uint8)
 
