@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huashen.errors import MissingPartError, OutputError, UnreadableError
+from huashen.errors import MissingPartError, OutputError
 from huashen.files import replacing
 from huashen.media import PathLike
 from huashen.types import Audio, Frame, Image, Mark, Speech, Video
@@ -353,19 +353,19 @@ def _clock(seconds: float) -> str:
 # Laying over pictures
 
 
-def burn(video: Video, cues: Iterable[Cue], *, font: PathLike | None = None) -> Video:
+def burn(video: Video, cues: Iterable[Cue]) -> Video:
     """Lay subtitles over a video: white with a dark outline, near the lower edge, at most 18 Chinese characters wide.
 
+    The font is the one in OpenCV, WenQuanYi Micro Hei: Chinese, Japanese, Korean, Latin, Greek, Cyrillic.
+
     Args:
-        video: any size; the text takes a twentieth of its height.
+        video: any size; a line of text takes a twentieth of its height.
         cues: in order, read as the video reaches them.
-        font: a TrueType file; without it the one in OpenCV (WenQuanYi Micro Hei: Chinese, Japanese, Korean, Latin, Greek, Cyrillic).
 
     Raises:
         MissingPartError: the installed OpenCV is older than 5 and has no font.
-        UnreadableError: the font is missing or broken.
     """
-    face = _face(font)
+    face = _face()
 
     def frames() -> Iterator[Frame]:
         track = iter(cues)
@@ -384,8 +384,8 @@ def burn(video: Video, cues: Iterable[Cue], *, font: PathLike | None = None) -> 
     return replace(video, frames=frames())
 
 
-def _face(font: PathLike | None) -> Any:
-    """Return OpenCV's font, or one from a file."""
+def _face() -> Any:
+    """Return OpenCV's font."""
     import cv2
 
     if not hasattr(cv2, "FontFace"):
@@ -393,10 +393,7 @@ def _face(font: PathLike | None) -> Any:
             "subtitles in the picture need OpenCV 5; pip install -U 'opencv-python-headless>=5'",
             "将字幕写入画面需要 OpenCV 5；请 pip install -U 'opencv-python-headless>=5'",
         ))  # fmt: skip
-    face = cv2.FontFace("uni")
-    if font is not None and not (Path(font).is_file() and face.set(str(font))):
-        raise UnreadableError(tr(f"{font} is no TrueType font; give a .ttf file", f"{font} 不是 TrueType 字体；请给出 .ttf 文件"))
-    return face
+    return cv2.FontFace("uni")
 
 
 @dataclass(frozen=True)
@@ -427,7 +424,7 @@ def _label(text: str, size: tuple[int, int], face: Any) -> _Label:
     pixels = max(10, int(min(0.052 * height, 0.9 * width / (CHINESE_CELLS / 2))))
     lines = [line for part in text.split("\n") for line in wrap(part, max(2, int(0.9 * width / pixels * 2))).split("\n")]
     widest = max(_extent(line, face, pixels)[1] for line in lines)
-    pixels = max(6, min(pixels, int(pixels * 0.94 * width / widest)))  # a word longer than a line
+    pixels = max(2, min(pixels, int(pixels * 0.94 * width / widest)))  # a word longer than a line
     pitch = round(1.35 * pixels)
     edge = max(1, round(0.09 * pixels))
     tall = pitch * len(lines) + 4 * edge
