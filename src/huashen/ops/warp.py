@@ -55,46 +55,62 @@ def cover(x0: float, y0: float, x1: float, y1: float, *, step: int) -> Grid:
     return Grid(left, top, step, max(2, int(np.ceil((x1 - left) / step))), max(2, int(np.ceil((y1 - top) / step))))
 
 
-def spline(anchors: Floats, values: Floats, at: Floats, *, smooth: float = 1e-3) -> Floats:
-    """Interpolate values given at scattered points by a thin-plate spline.
+class Spline:
+    """A thin-plate spline through values given at scattered points.
 
     Args:
         anchors: (n, 2) distinct points, pixels.
         values: (n, k) what is known there.
-        at: (…, 2) where to evaluate.
         smooth: how far the surface may leave the anchors' values to be smoother, 0 or more; relative to the anchors' spread.
-
-    Returns:
-        (…, k) float32.
 
     Source: Bookstein, Principal Warps: Thin-Plate Splines and the Decomposition of Deformations, 1989.
     """
-    middle = anchors.mean(0)
-    scale = float(np.abs(anchors - middle).max())
-    known = ((anchors - middle) / scale).astype(np.float64)
-    n = len(known)
-    system = np.zeros((n + 3, n + 3))
-    system[:n, :n] = _bend(known[:, None] - known[None]) + smooth * np.eye(n)
-    system[:n, n] = system[n, :n] = 1
-    system[:n, n + 1 :] = known
-    system[n + 1 :, :n] = known.T
-    right = np.zeros((n + 3, values.shape[1]))
-    right[:n] = values
-    solved = np.linalg.solve(system, right)
-    wanted = ((at.reshape(-1, 2) - middle) / scale).astype(np.float32)
-    found = np.empty((len(wanted), values.shape[1]), np.float32)
-    weights, plane = solved[:n].astype(np.float32), solved[n:].astype(np.float32)
-    near = known.astype(np.float32)
-    for start in range(0, len(wanted), 4096):
-        part = wanted[start : start + 4096]
-        found[start : start + 4096] = _bend(part[:, None] - near[None]) @ weights + plane[0] + part @ plane[1:]
-    return found.reshape(*at.shape[:-1], -1)
+
+    def __init__(self, anchors: Floats, values: Floats, *, smooth: float = 1e-3) -> None:
+        self._middle = anchors.mean(0)
+        self._scale = float(np.abs(anchors - self._middle).max())
+        known = ((anchors - self._middle) / self._scale).astype(np.float64)
+        n = len(known)
+        system = np.zeros((n + 3, n + 3))
+        system[:n, :n] = _bend(((known[:, None] - known[None]) ** 2).sum(-1)) + smooth * np.eye(n)
+        system[:n, n] = system[n, :n] = 1
+        system[:n, n + 1 :] = known
+        system[n + 1 :, :n] = known.T
+        right = np.zeros((n + 3, values.shape[1]))
+        right[:n] = values
+        solved = np.linalg.solve(system, right).astype(np.float32)
+        self._weights, self._plane = solved[:n], solved[n:]
+        self._known = known.astype(np.float32)
+
+    def __call__(self, at: Floats) -> Floats:
+        """Return (…, k) float32 values at (…, 2) places."""
+        wanted = ((at.reshape(-1, 2) - self._middle) / self._scale).astype(np.float32)
+        found = np.empty((len(wanted), self._weights.shape[1]), np.float32)
+        lengths = (self._known**2).sum(-1)
+        for start in range(0, len(wanted), 4096):
+            part = wanted[start : start + 4096]
+            square = (part**2).sum(-1)[:, None] + lengths - 2 * (part @ self._known.T)
+            found[start : start + 4096] = _bend(square) @ self._weights + self._plane[0] + part @ self._plane[1:]
+        return found.reshape(*at.shape[:-1], -1)
+
+    def on(self, grid: Grid, *, every: int = 1) -> Floats:
+        """Return (rows, columns, k) float32 values on a grid's nodes, computed on every n-th and made fine from there."""
+        import cv2
+
+        if every == 1:
+            return self(grid.nodes())
+        rows, columns = -(-grid.rows // every), -(-grid.columns // every)
+        coarse = Grid(grid.x0, grid.y0, grid.step * every, columns, rows)
+        found = self(coarse.nodes())
+        size = (columns * every, rows * every)
+        layers = [cv2.resize(found[..., k], size, interpolation=cv2.INTER_CUBIC) for k in range(found.shape[-1])]
+        return np.stack(layers, -1)[: grid.rows, : grid.columns].astype(np.float32)
 
 
-def _bend(differences: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return r² log r of (…, 2) differences, 0 at r = 0."""
-    square = (differences * differences).sum(-1)
-    return np.asarray(0.5 * square * np.log(np.maximum(square, 1e-12)))
+def _bend(square: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return r² log r of squared distances r², 0 at r = 0."""
+    square = np.maximum(square, 1e-12)
+    return np.asarray(0.5 * square * np.log(square))
 
 
 def invert(grid: Grid, forward: Floats, *, rounds: int = 4) -> Floats:

@@ -8,7 +8,7 @@ which is filled beforehand; outside the person nothing moves at all.
 Units: the face's own coordinates (`ops.mesh.FaceFrame`), 1 = the distance between the outer corners of the eyes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -26,7 +26,7 @@ from huashen.words import tr
 
 JAW = 0.30
 """How far the lower teeth go down at jawOpen = 1."""
-CORNER = 0.34
+CORNER = 0.42
 """The share of the opening by which the corners of the mouth follow the jaw."""
 LASHES = 0.055
 """How thick the row of lashes on a lid's margin is, in widths of the eye."""
@@ -77,7 +77,7 @@ class Rig:
         self.face = mesh.frame_of(points)
         self.local = self.face.local(points[:468])
         self._seam = _Seam(image, points, self.face)
-        self._head = _HeadModel(self.local)
+        self._head = _HeadModel(points, self.face, self.local)
         shapes = _shapes(self.local, self._seam)
         self._names = list(shapes)
         unit, height, width = self.face.unit, image.shape[0], image.shape[1]
@@ -98,17 +98,18 @@ class Rig:
         self._lips, self._lip_places, self._lip_shifts = points[outline, :2], self.local[outline], shifts[:, outline]
         self._roi = _Pixels(image, self._grid)
         self._matte, self._plate = self._background(avatar.mask)
-        self._inside = _Inside(image, points, self.face, self._seam)
+        skin, lip = _colours(image, points, self._seam)
+        self._inside = _Inside(image, self.face, self._seam, self._seam.bow(self.local), skin=skin, lip=lip)
         self._eyes = [
-            _Eye(image, points, self.face, mesh.RIGHT_EYE_UPPER, mesh.RIGHT_EYE_LOWER, mesh.RIGHT_IRIS, mesh.RIGHT_BROW, "Right"),
-            _Eye(image, points, self.face, mesh.LEFT_EYE_UPPER, mesh.LEFT_EYE_LOWER, mesh.LEFT_IRIS, mesh.LEFT_BROW, "Left"),
+            _Eye(image, points, self.face, mesh.RIGHT_EYE_UPPER, mesh.RIGHT_EYE_LOWER, mesh.RIGHT_IRIS, mesh.RIGHT_BROW, "Right", skin),
+            _Eye(image, points, self.face, mesh.LEFT_EYE_UPPER, mesh.LEFT_EYE_LOWER, mesh.LEFT_IRIS, mesh.LEFT_BROW, "Left", skin),
         ]
 
     def draw(self, weights: Floats, head: Floats) -> Image:
         """Draw one frame: (52,) ARKit weights and (6,) head pose to a fresh picture."""
         import cv2
 
-        amounts = _amounts(self._names, weights)
+        amounts = _amounts(self._names, weights, self._seam.scale)
         turn = self._head.turn(head) if np.any(head) else None
         forward = _mix(amounts, self._around)
         if turn:
@@ -190,27 +191,25 @@ class Rig:
             "lower": [i for i in range(len(anchors)) if i not in lip_upper and (i not in above or i in lip_lower)],
         }
 
-        def spread(kind: str, at: Floats) -> Floats:
-            chosen = keep[kind]
-            found = warp.spline(anchors[chosen], values[chosen], at)
-            found = found.reshape(*at.shape[:2], -1, 2).transpose(2, 0, 1, 3)
-            return np.ascontiguousarray(found * self._near(at)[None, ..., None])
+        splines = {kind: warp.Spline(anchors[chosen], values[chosen]) for kind, chosen in keep.items()}
 
-        nodes, fine_nodes = self._grid.nodes(), self._mouth.nodes()
-        self._around = spread("around", nodes)
-        around = spread("around", fine_nodes)
-        upper, lower = (self._one_side(kind, fine_nodes, spread, around) for kind in ("upper", "lower"))
-        # Towards the corners both sides must become one, or the mouth would tear there.
-        taper = self._seam.taper(fine_nodes)[None, ..., None]
-        self._upper, self._lower = around + taper * (upper - around), around + taper * (lower - around)
-        self._depth, self._hold = self._head.model(points, self.face, nodes)
-        self._mouth_depth, self._mouth_hold = self._head.model(points, self.face, fine_nodes)
+        def arrange(found: Floats, nodes: Floats) -> Floats:
+            fields = found.reshape(*found.shape[:2], -1, 2).transpose(2, 0, 1, 3)
+            return np.ascontiguousarray(fields * self._near(nodes)[None, ..., None])
 
-    def _one_side(self, kind: str, nodes: Floats, spread: Callable[[str, Floats], Floats], around: Floats) -> Floats:
-        """Return the fields of one lip's side; past the seam, where that side is not shown, they stay as they are on the seam."""
-        held = self._seam.hold(nodes, below=kind == "lower")
-        blend = self._seam.zone(held)[None, ..., None]
-        return np.ascontiguousarray(around + blend * (spread(kind, held) - around))
+        def one_side(kind: str) -> Floats:
+            """Return the fields of one lip's side; past the seam, where that side is not shown, they stay as they are on the seam."""
+            held = self._seam.hold(nodes, below=kind == "lower")
+            blend = (self._seam.zone(held) * self._seam.taper(nodes))[None, ..., None]
+            return np.ascontiguousarray(around + blend * (arrange(splines[kind](held), held) - around))
+
+        self._around = arrange(splines["around"].on(self._grid, every=2), self._grid.nodes())
+        nodes = self._mouth.nodes()
+        around = arrange(splines["around"].on(self._mouth, every=2), nodes)
+        # Towards the corners of the mouth (`taper`) both sides become one, or it would tear there.
+        self._upper, self._lower = one_side("upper"), one_side("lower")
+        self._depth, self._hold = self._head.model(self.face, self._grid)
+        self._mouth_depth, self._mouth_hold = self._head.model(self.face, self._mouth)
 
     def _near(self, at: Floats) -> Floats:
         """Return 1 on the face, falling to 0 outside it, so that expressions leave hair and background alone."""
@@ -290,13 +289,17 @@ class _Turn:
 class _HeadModel:
     """How a head stands in space behind its picture, and how it turns."""
 
-    def __init__(self, local: Floats) -> None:
+    def __init__(self, points: Floats, face: mesh.FaceFrame, local: Floats) -> None:
         ears = local[[234, 454]]
         self.ear = float(ears[:, 2].mean())
         self.chin = float(local[152, 1])
         self.neck = self.chin + 1.25
         self.pivot = np.array([float(ears[:, 0].mean()), self.chin + 0.25, self.ear + 0.15], np.float32)
-        self._local = local
+        ring = _ring(local)
+        anchors = np.concatenate([points[:468, :2], face.centre[:2] + face.shift(ring)])
+        known = np.concatenate([local[:, 2:], np.full((len(ring), 1), self.ear + 0.12, np.float32)])
+        self._depth = warp.Spline(anchors, known, smooth=3e-3)
+        self._nearest = float(local[:, 2].min())
 
     def turn(self, head: Floats) -> _Turn:
         """Make a turn from (6,) pose in the order of `types.HEAD`."""
@@ -310,12 +313,10 @@ class _HeadModel:
             np.array([head[3], head[4], 0], np.float32),
         )  # fmt: skip
 
-    def model(self, points: Floats, face: mesh.FaceFrame, at: Floats) -> tuple[Floats, Floats]:
-        """Return for (rows, columns, 2) places their (rows, columns, 3) local coordinates and how firmly they belong to the head."""
-        ring = _ring(self._local)
-        anchors = np.concatenate([points[:468, :2], face.centre[:2] + face.shift(ring)])
-        known = np.concatenate([self._local[:, 2:], np.full((len(ring), 1), self.ear + 0.12, np.float32)])
-        depth = np.clip(warp.spline(anchors, known, at, smooth=3e-3)[..., 0], self._local[:, 2].min(), self.ear + 0.15)
+    def model(self, face: mesh.FaceFrame, grid: warp.Grid) -> tuple[Floats, Floats]:
+        """Return for a grid's nodes their (rows, columns, 3) local coordinates and how firmly they belong to the head."""
+        at = grid.nodes()
+        depth = np.clip(self._depth.on(grid, every=2)[..., 0], self._nearest, self.ear + 0.15)
         # A place and its depth give the two other coordinates, since the picture is an orthographic view.
         rest = (at - face.centre[:2]) / face.unit - depth[..., None] * face.axes[2, :2]
         place = rest @ np.linalg.inv(face.axes[:2, :2])
@@ -343,6 +344,8 @@ class _Seam:
         local = face.local(points[:468])
         self.half = float(np.abs(local[291, 0] - local[61, 0])) / 2
         self.unit = face.unit
+        self.scale = float(np.clip(2 * self.half / 0.52, 0.6, 1.0))
+        """How large the mouth is for the face: small ones, as anime has, open less."""
         upper, lower = self._curve(flat[mesh.UPPER_LIP[3]]), self._curve(flat[mesh.LOWER_LIP[3]])
         self.gap = float((lower[1] - upper[1])[3:-3].mean()) / face.unit
         self.is_open = self.gap > 0.024
@@ -388,9 +391,8 @@ class _Seam:
         line = base + offsets[path]
         return u, np.convolve(np.pad(line, 3, mode="edge"), np.ones(7) / 7, "valid").astype(np.float32)
 
-    def bow(self, points: Floats, face: mesh.FaceFrame) -> float:
+    def bow(self, local: Floats) -> float:
         """Return how far the corners of the shut mouth stand above its middle, for one half of its width squared, in units."""
-        local = face.local(points[:468])
         corners = (local[61, 1] + local[291, 1]) / 2
         return float(np.clip(self.centre[1] - corners, -0.05, 0.12))
 
@@ -482,6 +484,12 @@ def _shapes(local: Floats, seam: _Seam) -> dict[str, Floats]:
             rest[upper[row, 1:-1], 1] = (seam.close * gap * follow_up)[1:-1]
             rest[lower[row, 1:-1], 1] = (-(1 - seam.close) * gap * follow_low)[1:-1]
         below = soft & (y > corner_y) & (np.abs(x - (right[0] + left[0]) / 2) < 0.5)
+        # A broad smile is let go a little, or every vowel would be said through it.
+        narrow = 0.4 * max(0.0, 2 * seam.half - 0.60)
+        for rows in (upper, lower):
+            rest[rows, 0] -= 0.5 * narrow * u
+        for side, weight in by_corner.items():
+            rest[soft, 0] -= 0.5 * narrow * sides[side] * weight[soft]
         rest[below, 1] = -0.35 * gap[5] * np.clip(1 - (y[below] - corner_y) / max(chin_y - corner_y, 1e-3), 0, 1)
 
     # Jaw: skin below the mouth turns about the hinge before the ears.
@@ -500,8 +508,8 @@ def _shapes(local: Floats, seam: _Seam) -> dict[str, Floats]:
     # Gap: the lips part; corners go down with the jaw, the upper lip's ends with them.
     gap_shape = new("gap")
     for row in range(4):
-        gap_shape[upper[row], 1] = CORNER * np.abs(u) ** 2.4
-        gap_shape[lower[row], 1] = CORNER + (1 - CORNER) * arch * (0.90 + 0.10 * row / 3)
+        gap_shape[upper[row], 1] = CORNER * np.abs(u) ** 1.9 - 0.07 * arch
+        gap_shape[lower[row], 1] = CORNER + (0.93 - CORNER) * arch * (0.90 + 0.10 * row / 3)
         for rows in (upper, lower):
             gap_shape[rows[row], 0] = -0.16 * u
     for side, weight in by_corner.items():
@@ -593,8 +601,8 @@ def _shapes(local: Floats, seam: _Seam) -> dict[str, Floats]:
     return shapes
 
 
-def _amounts(names: list[str], weights: Floats) -> Floats:
-    """Turn (52,) ARKit weights into the shapes' amounts, in the order of `names`."""
+def _amounts(names: list[str], weights: Floats, scale: float) -> Floats:
+    """Turn (52,) ARKit weights into the shapes' amounts, in the order of `names`, for a mouth of that scale."""
 
     def w(name: str) -> float:
         return float(weights[ARKIT_INDEX[name]])
@@ -602,7 +610,7 @@ def _amounts(names: list[str], weights: Floats) -> Floats:
     def both(name: str) -> float:
         return 0.5 * (w(f"{name}Left") + w(f"{name}Right"))
 
-    jaw = JAW * w("jawOpen")
+    jaw = JAW * scale * w("jawOpen")
     raised = 0.035 * both("mouthUpperUp")
     lips_apart = max(0.0, jaw * (1 - w("mouthClose")) + (0.045 * both("mouthLowerDown") - 0.03 * w("mouthPucker")) * (1 - w("mouthClose")))
     amount = {
@@ -614,7 +622,7 @@ def _amounts(names: list[str], weights: Floats) -> Floats:
     }  # fmt: skip
     for side in ("Left", "Right"):
         amount |= {
-            f"width{side}": 0.13 * w(f"mouthStretch{side}") - 0.17 * w("mouthPucker") - 0.10 * w("mouthFunnel"),
+            f"width{side}": scale * (0.13 * w(f"mouthStretch{side}") - 0.17 * w("mouthPucker") - 0.10 * w("mouthFunnel")),
             f"smile{side}": w(f"mouthSmile{side}"), f"frown{side}": w(f"mouthFrown{side}"), f"dimple{side}": w(f"mouthDimple{side}"),
             f"press{side}": w(f"mouthPress{side}"), f"browInner{side}": w("browInnerUp"), f"browOuter{side}": w(f"browOuterUp{side}"),
             f"browDown{side}": w(f"browDown{side}"), f"sneer{side}": w(f"noseSneer{side}"), f"puff{side}": w("cheekPuff"),
@@ -632,13 +640,11 @@ def _mix(amounts: Floats, fields: Floats) -> Floats:
 class _Inside:
     """What shows between the lips."""
 
-    def __init__(self, image: Image, points: Floats, face: mesh.FaceFrame, seam: _Seam) -> None:
-        self._face, self._centre = face, seam.centre
-        skin, lip = _colours(image, points, seam)
+    def __init__(self, image: Image, face: mesh.FaceFrame, seam: _Seam, bow: float, *, skin: Floats, lip: Floats) -> None:
+        self._face, self._centre, self._scale = face, seam.centre, seam.scale
         self._colours = mouth.palette(skin, lip)
         scale = float(np.clip(face.unit * 1.3, 60, 600))
         half = float(np.clip(seam.half, 0.2, 0.34))
-        bow = seam.bow(points, face)
         own = _own_teeth(image, face, seam, skin=skin, lip=lip, scale=scale)
         self._upper = own or mouth.teeth(
             self._colours, widths=mouth.UPPER_TEETH, edge=mouth.UPPER_EDGE, height=9.5 * mouth.MM,
@@ -656,7 +662,7 @@ class _Inside:
         """Return (h, w, 3) uint8 for a patch at `corner` (x, y) of the picture; `hole` says where the inside shows."""
         import cv2
 
-        jaw = JAW * float(weights[ARKIT_INDEX["jawOpen"]])
+        jaw = JAW * self._scale * float(weights[ARKIT_INDEX["jawOpen"]])
         lift = float(weights[ARKIT_INDEX["tongueOut"]])
         shifts = (0.46 * jaw + 0.042 - lift * (0.40 * jaw + 0.012), jaw, 0.0)
         opened = np.clip(cv2.GaussianBlur(hole, (0, 0), max(1.0, 0.04 * self._face.unit)) * 1.15, 0, 1)[..., None]
@@ -721,7 +727,7 @@ class _Eye:
 
     def __init__(
         self, image: Image, points: Floats, face: mesh.FaceFrame, upper: NDArray[np.intp], lower: NDArray[np.intp],
-        iris: NDArray[np.intp], brow: NDArray[np.intp], side: str,
+        iris: NDArray[np.intp], brow: NDArray[np.intp], side: str, tone: Floats,
     ) -> None:  # fmt: skip
         flat = points[:, :2]
         outer, inner = flat[upper[0]], flat[upper[-1]]
@@ -747,6 +753,7 @@ class _Eye:
         x1, y1 = np.minimum(self._origin + [reach, reach] + 1, [width, height]).astype(int)
         self._box = (int(x0), int(y0), int(x1), int(y1))
         self._soft = max(0.9 / self._wide, 0.018)
+        self._tone = tone
         self._bare = self._bare_lid(image)
 
     def _bare_lid(self, image: Image) -> Image:
@@ -761,7 +768,7 @@ class _Eye:
         # Only what lies above the eye is known: below and beside it lashes and shadows would darken the lid.
         skin = fill(crop, ((v < over - LASHES * 2.2) & (np.abs(u) < 0.75)).astype(np.float32))
         soft = cv2.GaussianBlur(skin, (0, 0), max(0.6, 0.035 * self._wide))
-        return np.asarray(soft, np.uint8)
+        return np.asarray(0.65 * soft + 0.35 * 0.9 * self._tone, np.uint8)
 
     def _local(self, at: Floats) -> Floats:
         away = at - self._origin
