@@ -21,13 +21,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         OutputError: the goal is no file or its folder does not exist (before any work), may not be written to, or the disk is full.
     """
     try:
-        goal = Path(os.path.realpath(path))
-        if goal.is_dir():
-            raise OutputError(tr(f"{path} is a folder; name a file", f"{path} 是文件夹；请给出文件名"))
-        if goal.exists() and not goal.is_file():
-            raise OutputError(tr(f"{path} is a device or a pipe; name a file", f"{path} 是设备或管道；请给出文件名"))
-        if not goal.parent.is_dir():
-            raise OutputError(tr(f"the folder {goal.parent} does not exist; make it first", f"文件夹 {goal.parent} 不存在；请先创建"))
+        goal = writable(path)
         beside = goal.with_name(f".huashen-{secrets.token_hex(4)}.part{goal.suffix}")
         try:
             yield beside
@@ -39,6 +33,28 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         if text is None:
             raise
         raise OutputError(text) from error
+
+
+def writable(path: str | os.PathLike[str]) -> Path:
+    """Return the real place of a file that is to be made, links followed, having checked before any work that it can be made there.
+
+    Raises:
+        OutputError: it is a folder, a device or a pipe; its folder does not exist or may not be written to; its name is too long.
+    """
+    goal = Path(os.path.realpath(path))
+    try:
+        if goal.is_dir():
+            raise OutputError(tr(f"{path} is a folder; name a file", f"{path} 是文件夹；请给出文件名"))
+        if goal.exists() and not goal.is_file():
+            raise OutputError(tr(f"{path} is a device or a pipe; name a file", f"{path} 是设备或管道；请给出文件名"))
+        if not goal.parent.is_dir():
+            folder = Path(path).parent
+            raise OutputError(tr(f"the folder {folder} does not exist; make it first", f"文件夹 {folder} 不存在；请先创建"))
+    except OSError as error:
+        raise OutputError(_reason(error.errno, path) or str(error)) from error
+    if not os.access(goal.parent, os.W_OK | os.X_OK):
+        raise OutputError(_reason(errno.EACCES, path) or str(path))
+    return goal
 
 
 def _reason(number: int | None, path: str | os.PathLike[str]) -> str | None:

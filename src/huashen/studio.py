@@ -24,6 +24,7 @@ from huashen import media, registry, weights
 from huashen import subtitles as subtitling
 from huashen.avatar import Avatar
 from huashen.errors import InputError, NoSpeechError, OutputError, TooLargeError
+from huashen.files import writable
 from huashen.subtitles import Cue
 from huashen.types import Frame, Speech, Video
 from huashen.words import tr
@@ -138,7 +139,7 @@ def say(
     goal = as_goal(out, overwrite=overwrite, inputs=(face,), beside=_SUBTITLE_ENDINGS if captions == "file" else ())
     head = _head(engine, driver, fps=as_fps(fps), still=still, seed=seed)
     speaker = registry.load("tts", tts, voice=voice, lang=lang, speed=_number(speed))
-    told = _Told(characters=len(text) if isinstance(text, str) else None)
+    told = _Told(characters=sum(len(line.strip()) + 1 for line in text.splitlines()) if isinstance(text, str) else None)
     engines = {"tts": _name("tts", tts), "audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
     with _warnings() as said, closing(_begun(_spoken(speaker, _paragraphs(_checked(text)), told))) as speech:
         avatar = as_avatar(face, size=size, which=which, box=box)
@@ -266,12 +267,7 @@ def as_goal(out: str | os.PathLike[str], *, overwrite: bool = True, inputs: Iter
     """
     goal = Path(out)
     media.check_ending(goal)
-    if not goal.parent.is_dir():
-        raise OutputError(tr(f"the folder {goal.parent} does not exist; make it first", f"文件夹 {goal.parent} 不存在；请先创建"))
-    if goal.is_dir():
-        raise OutputError(tr(f"{goal} is a folder; name a file", f"{goal} 是文件夹；请给出文件名"))
-    if not os.access(goal.parent, os.W_OK | os.X_OK):
-        raise OutputError(tr(f"no right to write {goal}; choose another place", f"没有写入 {goal} 的权限；请换个位置"))
+    writable(goal)
     if goal.exists():
         for given in inputs:
             if isinstance(given, str | os.PathLike) and Path(given).exists() and goal.samefile(given):
@@ -348,7 +344,7 @@ _ENDS = re.compile(r"""[.!?。！？…；;][\s"'”’）)」』】》]*$""")
 
 
 def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines that one sentence runs over; an empty line, or a line that ends a sentence, ends a paragraph."""
+    """Join lines that one sentence runs over, and end each paragraph: at an empty line, or at a line that ends a sentence."""
     held = ""
     for line in lines:
         line = line.strip()
@@ -358,10 +354,10 @@ def _paragraphs(lines: Iterable[str]) -> Iterator[str]:
         else:
             held = held or line
         if held and (not line or _ENDS.search(held) or len(held) > 2000):
-            yield held
+            yield held + "\n"
             held = ""
     if held:
-        yield held
+        yield held + "\n"
 
 
 def _spoken(speaker: "Voice", paragraphs: Iterable[str], told: _Told) -> Iterator[Speech]:
@@ -379,6 +375,7 @@ def _spoken(speaker: "Voice", paragraphs: Iterable[str], told: _Told) -> Iterato
         except NoSpeechError:
             logger.info("a paragraph of %d characters has nothing to say", len(paragraph))
         told.done_characters = before + len(paragraph)
+    told.whole = told.seconds
     if silent:
         raise NoSpeechError(
             tr("the text has nothing to say: no letter, no character, no number", "文本中没有可说的内容：没有文字，也没有数字")

@@ -128,7 +128,7 @@ class Meter:
     def show(self, progress: "Progress") -> None:
         """Show how far a video is, unless it was shown just now."""
         now = time.monotonic()
-        if self.quiet or now < self._next:
+        if self.quiet or now < self._next or progress.elapsed < 0.5:
             return
         self._next = now + self._every
         total = "" if progress.total is None else tr(f" of about {span(progress.total)}", f" / 约 {span(progress.total)}")
