@@ -664,7 +664,7 @@ class _Inside:
 
         jaw = JAW * self._scale * float(weights[ARKIT_INDEX["jawOpen"]])
         lift = float(weights[ARKIT_INDEX["tongueOut"]])
-        shifts = (0.46 * jaw + 0.042 - lift * (0.40 * jaw + 0.012), jaw, 0.0)
+        shifts = (0.46 * jaw + 0.042 - lift * (0.40 * jaw + 0.012), 0.93 * jaw, 0.0)
         opened = np.clip(cv2.GaussianBlur(hole, (0, 0), max(1.0, 0.04 * self._face.unit)) * 1.15, 0, 1)[..., None]
         out = self._colours.cavity * (0.5 + 0.5 * opened)
         for (layer, least), down in zip(self._lit, shifts, strict=True):
