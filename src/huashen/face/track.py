@@ -1,5 +1,6 @@
 """A face followed through a stream of pictures."""
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -53,12 +54,10 @@ def _follow(frames: Iterable[Image], finder: MediaPipe, which: Which, steady: fl
             lost += 1
             yield None
             continue
+        ideal = region_of(face.landmarks.points)
+        last = ideal if smooth is None or last is None else _eased(last, ideal)
         lost = 0
-        last = region_of(face.landmarks.points)
-        if not steady:
-            yield face
-            continue
-        smooth = face.landmarks.points if smooth is None else _steadied(smooth, face.landmarks.points, steady)
+        smooth = face.landmarks.points if smooth is None or not steady else _steadied(smooth, face.landmarks.points, steady)
         yield moved(face, smooth)
 
 
@@ -72,6 +71,19 @@ def _again(image: Image, finder: MediaPipe, last: Region | None, which: Which, *
     if everywhere:  # tiles take many times as long as one look: not for every picture of a scene without faces
         return choose(finder.find(image), which)
     return choose(finder.look(image, [Region(width / 2, height / 2, float(max(width, height)))]), which)
+
+
+def _eased(before: Region, ideal: Region) -> Region:
+    """Return a region that goes the more of the way to the ideal one the further off that is.
+
+    A crop placed straight from the points of the picture before feeds their noise back: on some still pictures the points then
+    never come to rest (0.009 of the eye distance from picture to picture; 0.004 with this).
+    """
+    turn = math.remainder(ideal.angle - before.angle, 2 * math.pi)
+    shift = (ideal.x - before.x, ideal.y - before.y, ideal.side - before.side)
+    ratio = max(*map(abs, shift), abs(turn) * before.side / 2) / (0.01 * before.side)
+    share = ratio**2 / (1 + ratio**2)
+    return Region(before.x + share * shift[0], before.y + share * shift[1], before.side + share * shift[2], before.angle + share * turn)
 
 
 def _steadied(before: Floats, now: Floats, steady: float) -> Floats:
