@@ -294,7 +294,7 @@ def test_memory_does_not_grow_with_length(voices: list[Counting], avatar: Avatar
         if progress.frames % 500 == 0:
             resident[progress.frames] = process.memory_info().rss
 
-    lines = (f"Sentence number {i} is said.\n" for i in range(330))
+    lines = (f"Sentence number {i} is said.\n" for i in range(200))
     result = studio.say(lines, avatar, tmp_path / "a.mp4", subtitles="file", fps=5, progress=note)
-    assert result.seconds * RATE * 4 > 25e6, "the sound alone would show if it were held"
-    assert resident[max(resident)] - resident[500] < 10e6
+    assert result.seconds * RATE * 4 > 15e6, "the sound alone would show if it were held"
+    assert resident[max(resident)] - resident[500] < 6e6
