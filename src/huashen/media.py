@@ -816,7 +816,7 @@ def _write_gif(video: Video, frames: Iterable[Frame], path: Path, on_frame: Call
         paint = Graph()
         pictures = paint.add("buffer", pix_fmt="gbrp", **shape)
         chosen = paint.add("buffer", pix_fmt=palette.format.name, **{**shape, "video_size": f"{palette.width}x{palette.height}"})
-        dither = paint.add("paletteuse", dither="sierra2_4a", diff_mode="rectangle")
+        dither = paint.add("paletteuse", dither="bayer", bayer_scale="4", diff_mode="rectangle")
         pictures.link_to(dither, 0, 0)
         chosen.link_to(dither, 0, 1)
         dither.link_to(paint.add("buffersink"))

@@ -423,16 +423,19 @@ def _label(text: str, size: tuple[int, int], face: Any) -> _Label:
     width, height = size
     pixels = max(10, int(min(0.052 * height, 0.9 * width / (CHINESE_CELLS / 2))))
     lines = [line for part in text.split("\n") for line in wrap(part, max(2, int(0.9 * width / pixels * 2))).split("\n")]
-    widest = max(_extent(line, face, pixels)[1] for line in lines)
+    widest = max(_extent(line, face, pixels) for line in lines)
     pixels = max(2, min(pixels, int(pixels * 0.94 * width / widest)))  # a word longer than a line
     pitch = round(1.35 * pixels)
     edge = max(1, round(0.09 * pixels))
     tall = pitch * len(lines) + 4 * edge
     white = np.zeros((tall, width, 3), np.uint8)
     for number, line in enumerate(lines):
-        left, wide = _extent(line, face, pixels)
+        strip = np.zeros_like(white)
         base = tall - 2 * edge - round(0.3 * pixels) - pitch * (len(lines) - 1 - number)
-        cv2.putText(white, line, ((width - wide) // 2 - left, base), (255, 255, 255), face, pixels)
+        cv2.putText(strip, line, (2, base), (255, 255, 255), face, pixels)
+        inked = np.flatnonzero(strip.max((0, 2)))
+        if len(inked):  # centred by what is seen: a comma of full width is mostly empty
+            white = np.maximum(white, np.roll(strip, (width - int(inked[0]) - int(inked[-1])) // 2, 1))
     ink = white[..., 0].astype(np.float32) / 255
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * edge + 1, 2 * edge + 1))
     shade = np.maximum(cv2.GaussianBlur(cv2.dilate(ink, disc), (0, 0), 0.5 * edge), ink)
@@ -444,9 +447,8 @@ def _label(text: str, size: tuple[int, int], face: Any) -> _Label:
     return _Label(top, left, np.round((1 - shade) * 256).astype(np.uint16), np.round(ink * 255 * 256).astype(np.uint16))
 
 
-def _extent(line: str, face: Any, pixels: int) -> tuple[int, int]:
-    """Return where a line's ink begins, counted from where it is put, and how wide it is."""
+def _extent(line: str, face: Any, pixels: int) -> int:
+    """Return how wide a line is, pixels, at least 1."""
     import cv2
 
-    left, _, wide, _ = cv2.getTextSize((1 << 15, 1 << 10), line, (0, 512), face, pixels)
-    return left, max(1, wide)
+    return max(1, int(cv2.getTextSize((1 << 15, 1 << 10), line, (0, 512), face, pixels)[2]))
