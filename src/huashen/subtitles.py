@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from huashen.errors import MissingPartError, OutputError
 from huashen.files import replacing
 from huashen.media import PathLike
-from huashen.types import Audio, Frame, Image, Mark, Speech, Video
+from huashen.types import Frame, Image, Mark, Speech, Video
 from huashen.words import tr
 
 
@@ -62,14 +62,6 @@ _LEANING = {
     *"在从把被对向和与跟比让给将以为是不很最这那一第每各",
 }
 """Words that belong to what stands after them."""
-
-
-def keep(speech: Iterable[Speech], kept: list[Speech]) -> Iterator[Speech]:
-    """Pass speech on, keeping its texts and marks (with sounds of the same length that take no memory) for `cues` later."""
-    for piece in speech:
-        nothing = np.broadcast_to(np.float32(0), piece.audio.samples.shape)
-        kept.append(replace(piece, audio=Audio(nothing, piece.audio.rate)))
-        yield piece
 
 
 # Cutting
@@ -422,7 +414,9 @@ def _label(text: str, size: tuple[int, int], face: Any) -> _Label:
 
     width, height = size
     pixels = max(10, int(min(0.052 * height, 0.9 * width / (CHINESE_CELLS / 2))))
-    lines = [line for part in text.split("\n") for line in wrap(part, max(2, int(0.9 * width / pixels * 2))).split("\n")]
+    lines, cells = text.split("\n"), max(2, int(0.9 * width / pixels * 2))
+    if any(_cells(line) > cells for line in lines):
+        lines = wrap(text, cells).split("\n")
     widest = max(_extent(line, face, pixels) for line in lines)
     pixels = max(2, min(pixels, int(pixels * 0.94 * width / widest)))  # a word longer than a line
     pitch = round(1.35 * pixels)

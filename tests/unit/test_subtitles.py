@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from huashen import subtitles
 from huashen.errors import MissingPartError, OutputError
 from huashen.flow import rechunk
-from huashen.subtitles import Cue, burn, cues, keep, wrap, write
+from huashen.subtitles import Cue, burn, cues, wrap, write
 from huashen.types import Audio, Frame, Mark, Speech, Video
 
 RATE = 1000
@@ -178,14 +178,6 @@ def test_cues_do_not_depend_on_chunks_and_hold_the_text_in_order(texts: list[str
     assert [c for cue in whole for c in cue.text if c.isalnum()] == letters
     assert all(cue.end > cue.start for cue in whole)
     assert all(a.end <= b.start for a, b in pairwise(whole))
-
-
-def test_keep_passes_speech_on_and_remembers_it_without_its_sound() -> None:
-    speech = [characters("你好。"), characters("再见。")]
-    kept: list[Speech] = []
-    assert list(keep(speech, kept)) == speech
-    assert list(cues(kept)) == list(cues(speech))
-    assert all(piece.audio.samples.strides == (0,) for piece in kept)
 
 
 def test_wrap_breaks_into_lines_alike_in_length() -> None:
