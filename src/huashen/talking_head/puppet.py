@@ -346,8 +346,10 @@ class _Seam:
         self.unit = face.unit
         self.scale = float(np.clip(2 * self.half / 0.52, 0.6, 1.0))
         """How large the mouth is for the face: small ones, as anime has, open less."""
-        upper, lower = self._curve(flat[mesh.UPPER_LIP[3]]), self._curve(flat[mesh.LOWER_LIP[3]])
-        self.gap = float((lower[1] - upper[1])[3:-3].mean()) / face.unit
+        # The inner edges' rows end short of where the lips part: go on to the corners.
+        ends = 0.15 * flat[[78, 308]] + 0.85 * flat[[61, 291]]
+        upper, lower = (self._curve(np.concatenate([ends[:1], flat[rows[3]], ends[1:]])) for rows in (mesh.UPPER_LIP, mesh.LOWER_LIP))
+        self.gap = float((lower[1] - upper[1])[4:-4].mean()) / face.unit
         self.is_open = self.gap > 0.024
         self.soft = max(0.75, 0.006 * face.unit)
         if self.is_open:
@@ -499,6 +501,7 @@ def _shapes(local: Floats, seam: _Seam) -> dict[str, Floats]:
     t = (y - corner_y) / max(chin_y - corner_y, 1e-3)
     carried = np.clip((t + 0.30) / 0.75, 0, 1)
     carried = carried * carried * (3 - 2 * carried) * np.clip((hinge_z - z) / depth, 0, 1.05) * soft
+    carried = carried * (1 - np.maximum(by_corner["Right"], by_corner["Left"]))  # beside the corners skin goes with the lips
     jaw = new("jaw")
     jaw[:, 1] = 0.92 * carried
     jaw[:, 2] = 0.92 * carried * np.clip((y - hinge_y) / depth, 0, 1.2)
@@ -513,8 +516,8 @@ def _shapes(local: Floats, seam: _Seam) -> dict[str, Floats]:
         for rows in (upper, lower):
             gap_shape[rows[row], 0] = -0.16 * u
     for side, weight in by_corner.items():
-        gap_shape[soft, 0] -= 0.12 * sides[side] * weight[soft]
-        gap_shape[soft, 1] += 0.6 * CORNER * weight[soft] * (t[soft] < 0.35)
+        gap_shape[soft, 0] -= 0.15 * sides[side] * weight[soft]
+        gap_shape[soft, 1] += 0.95 * CORNER * weight[soft] * np.clip(1 - (t[soft] - 0.25) / 0.3, 0, 1)
 
     # Upper lip up, with the skin under the nose.
     up = new("upperUp")
