@@ -684,9 +684,9 @@ def _logging(*, debug: bool) -> Iterator[None]:
 def _hush() -> None:
     """Keep what libraries write past Python (LiteRT greets on the error stream) out of sight; our own words still go there."""
     try:
-        sys.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+        sys.stderr = os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding, errors="replace", buffering=1)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    except OSError:  # no error stream at all
+    except OSError:  # a stream that is no file
         pass
 
 
@@ -708,7 +708,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in ("SIGTERM", "SIGHUP"):  # whoever is told to stop leaves nothing half-written either
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), _stop)
-        if not debug:
+        hushed = debug or sys.stderr is None
+        sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - closed by whoever started us; for the rest of the process
+        sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+        for stream in (sys.stdout, sys.stderr):  # a console that knows no Chinese shows question marks, not an error
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        if not hushed:
             _hush()
     with _logging(debug=debug):
         return _run(given, debug=debug)

@@ -91,8 +91,8 @@ def usage_words(error: Any) -> str:
     name = (hint.metavar or hint.name) if getattr(hint, "param_type_name", "") == "argument" else max(getattr(hint, "opts", [""]), key=len)
     quoted = next(iter(re.findall(r"'([^']*)'", message)), "")
     if kind == "NoSuchOption":
-        near = f" ({', '.join(sorted(error.possibilities))}?)" if error.possibilities else ""
-        said = tr(f"no option {error.option_name}{near}", f"没有选项 {error.option_name}{near}")
+        near = ", ".join(sorted(error.possibilities or ()))
+        said = tr(f"no option {error.option_name}", f"没有选项 {error.option_name}") + (tr(f" ({near}?)", f"（{near}？）") if near else "")
     elif kind == "MissingParameter":
         said = tr(f"{name} is missing", f"缺少 {name}")
     elif kind == "BadParameter":
@@ -103,7 +103,7 @@ def usage_words(error: Any) -> str:
         said = tr(f"{error.option_name} needs a value", f"{error.option_name} 需要一个值")
     elif message.startswith("No such command"):
         near = "".join(re.findall(r" Did you mean ([^?]*)", message))
-        said = tr(f"no command '{quoted}'", f"没有命令“{quoted}”") + (f" ({near}?)" if near else "")
+        said = tr(f"no command '{quoted}'", f"没有命令“{quoted}”") + (tr(f" ({near}?)", f"（{near}？）") if near else "")
     elif message.startswith("Got unexpected extra argument"):
         extra = message.partition("(s) (")[2] or message.rpartition(" (")[2]
         extra = extra.removesuffix(")")
@@ -111,7 +111,8 @@ def usage_words(error: Any) -> str:
     else:
         said = message
     context = getattr(error, "ctx", None)
-    return f"{said}; {tr('see:', '请看：')} {context.command_path if context else 'huashen'} --help"
+    command = context.command_path if context else "huashen"
+    return tr(f"{said}; see: {command} --help", f"{said}；请看：{command} --help")
 
 
 class Meter:
