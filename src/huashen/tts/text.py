@@ -169,14 +169,12 @@ def _end(buffer: str, final: bool, limit: int) -> int:
 
     Only what has come is looked at, and an answer never depends on how much more has come: so chunks do not matter.
     """
-    said = False
+    first = next((i for i, c in enumerate(buffer) if c.isalnum()), len(buffer))
     width = 0
     line = 0
-    at = 0
-    while at < len(buffer):
-        character = buffer[at]
+    for at, character in enumerate(buffer):
         width += _width(character)
-        said = said or character.isalnum()
+        said = at >= first
         if said and (character in _ENDS or character == "\n"):
             after = _absorb(buffer, at + 1)
             sound = next((i for i in range(after, len(buffer)) if buffer[i].isalnum()), -1)
@@ -193,18 +191,14 @@ def _end(buffer: str, final: bool, limit: int) -> int:
         elif character == "\n":
             line = at + 1
         if width > limit and said:
-            cut = _soft(buffer, at, limit)
-            if not any(c.isalnum() for c in buffer[:cut]):
-                cut = at
-            cut = _absorb(buffer, cut)
+            cut = _absorb(buffer, max(_soft(buffer, at), first + 1))
             if any(c.isalnum() for c in buffer[cut:]):
                 return cut
             return len(buffer) if final else 0
-        at += 1
     return len(buffer) if final else 0
 
 
-def _soft(buffer: str, at: int, limit: int) -> int:
+def _soft(buffer: str, at: int) -> int:
     """Return the best place to cut buffer[:at], which is too long: after a semicolon, else a comma, else a space, else anywhere."""
     least = at // 3
     for signs in ("；;：:—", "，,、،", " \t\n\u3000"):
@@ -228,7 +222,9 @@ def sentences(pieces: str | Iterable[str], *, limit: int = LIMIT) -> Iterator[st
         limit: longest sentence, a Chinese character counting two.
     """
     buffer = ""
-    for piece in [pieces] if isinstance(pieces, str) else pieces:
+    # a book as one piece would be copied for each of its sentences
+    parts = [pieces[i : i + 4096] for i in range(0, len(pieces), 4096)] if isinstance(pieces, str) else pieces
+    for piece in parts:
         buffer += piece
         while end := _end(buffer, False, limit):
             yield buffer[:end]
@@ -481,6 +477,7 @@ _ZH: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]], ...] =
     (re.compile(rf"(?<![第\d.十百千万])2(?=[{_COUNTERS}])"), lambda m: "两"),
     (re.compile(rf"(?<=[\s(（，,。：:])[-−](?:{_NUMBER})|(?<![\w)）])[-−](?:{_NUMBER})"), lambda m: hanzi(m[0])),
     (re.compile(_NUMBER), lambda m: hanzi(m[0])),
+    (re.compile("〇"), lambda m: "零"),
     (re.compile(r"[&＆]"), lambda m: "和"),
     (re.compile(r"[+＋]"), lambda m: "加"),
     (re.compile(r"[=＝]"), lambda m: "等于"),
