@@ -14,11 +14,11 @@ def threads() -> int:
     return max(1, min(4, cores))
 
 
-def litert(path: Path, *, count: int | None = None) -> Callable[[Floats], tuple[Floats, ...]]:
+def litert(network: Path | bytes, *, count: int | None = None) -> Callable[[Floats], tuple[Floats, ...]]:
     """Load a .tflite network with one input.
 
     Args:
-        path: the file.
+        network: the file, or what is in one.
         count: threads; `threads()` without.
 
     Returns:
@@ -27,7 +27,8 @@ def litert(path: Path, *, count: int | None = None) -> Callable[[Floats], tuple[
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=count or threads())
+    source = {"model_content": network} if isinstance(network, bytes) else {"model_path": str(network)}
+    interpreter = Interpreter(**source, num_threads=count or threads())
     interpreter.allocate_tensors()
     entrance = interpreter.get_input_details()[0]["index"]
     exits = [detail["index"] for detail in interpreter.get_output_details()]

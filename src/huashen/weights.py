@@ -104,6 +104,12 @@ CARDS: dict[str, Card] = {
             ("Face mesh of 468 points", "468 点人脸网格"),
         ),
         Card(
+            "face_landmark_with_attention", "face_landmark_with_attention.tflite", 2_495_106,
+            "e06a804e0144f9929eda782122916b35d60c697c3c9344013ca2bbe76a6ce2b4",
+            (Member(_MEDIAPIPE, "mediapipe/modules/face_landmark/face_landmark_with_attention.tflite"),), "Apache-2.0", "yes",
+            ("Face mesh of 478 points with refined lips, eyes and irises", "478 点人脸网格，细化嘴唇、眼睛与虹膜"),
+        ),
+        Card(
             "iris_landmark", "iris_landmark.tflite", 2_640_568,
             "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f",
             (Member(_MEDIAPIPE, "mediapipe/modules/iris_landmark/iris_landmark.tflite"),), "Apache-2.0", "yes",
