@@ -42,7 +42,7 @@ class Check:
 
 def examine() -> list[Check]:
     """Look at everything the default path needs, and at what else there is."""
-    return [*_machine(), *_packages(), *_encoders(), *_engines(), *_weights(), *_voice(), *_home()]
+    return [*_machine(), *_packages(), *_encoders(), *_engines(), *_weights(), *_voice(), *_font(), *_home()]
 
 
 def report(checks: list[Check]) -> str:
@@ -211,6 +211,22 @@ def _voice() -> Iterator[Check]:
         yield Check(f"tts {name}", "missing", str(error))
     else:
         yield Check(f"tts {name}", "fine", tr(f"speaks, {speech.audio.rate} Hz", f"可以说话，{speech.audio.rate} Hz"))
+
+
+def _font() -> Iterator[Check]:
+    """Look for the font of subtitles in the picture, which is part of OpenCV 5."""
+    try:
+        import cv2
+    except ImportError:
+        return  # said among the packages
+    title = tr("subtitle font", "字幕字体")
+    if hasattr(cv2, "FontFace"):
+        yield Check(title, "fine", tr(f"OpenCV {cv2.__version__}'s own, with Chinese", f"OpenCV {cv2.__version__} 自带，含中文"))
+    else:
+        yield Check(title, "note", tr(
+            f"OpenCV {cv2.__version__} has none, so --subtitles burn fails; run: pip install -U 'opencv-python-headless>=5'",
+            f"OpenCV {cv2.__version__} 没有字体，--subtitles burn 无法使用；请运行：pip install -U 'opencv-python-headless>=5'",
+        ))  # fmt: skip
 
 
 def _home() -> Iterator[Check]:

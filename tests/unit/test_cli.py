@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -264,3 +266,24 @@ def test_the_meter_is_silent_when_asked_and_else_says_what_it_knows(
     quiet = terminal.Meter("a.mp4", quiet=True)
     quiet.show(studio.Progress(50, 2.0, 10.0, 1.0))
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("words", [["say", "--help"], ["--help"], ["weights", "--help"]])
+def test_help_speaks_chinese(words: list[str]) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "huashen", *words], capture_output=True, text=True, check=True, env={**os.environ, "HUASHEN_LANG": "zh"}
+    )
+    assert ran.stdout.startswith("用法：huashen")
+    for line in ran.stdout.splitlines():
+        assert not line.strip() or re.search("[\u4e00-\u9fff]", line), f"not in Chinese: {line}"
+
+
+def test_a_mistyped_line_is_answered_in_chinese(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("HUASHEN_LANG", "zh")
+    config.language.cache_clear()
+    for words, said in (
+        (["sya"], "没有命令“sya”（'say'？）；请看：huashen --help"),
+        (["sync"], "缺少 SOUND；请看：huashen sync --help"),
+        (["say", "你", "好"], "多余的参数：好；含空格的文本请加引号；请看：huashen say --help"),
+    ):
+        assert run(capsys, *words) == (2, "", f"huashen: {said}\n")

@@ -104,6 +104,16 @@ def test_a_voice_that_fails_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert missing(doctor._voice()) == {"tts espeak": "eSpeak NG cannot be started"}
 
 
+def test_an_opencv_without_a_font_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    import cv2
+
+    (fine,) = doctor._font()
+    monkeypatch.delattr(cv2, "FontFace")
+    (lacking,) = doctor._font()
+    assert (fine.state, lacking.state) == ("fine", "note")
+    assert "opencv-python-headless>=5" in lacking.words
+
+
 def test_a_home_that_may_not_be_written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("HUASHEN_HOME", "/proc/huashen")
     monkeypatch.setattr(doctor.os, "access", lambda *_: False)
