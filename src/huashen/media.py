@@ -536,11 +536,14 @@ _COMMON = tuple(Fraction(n, d) for n, d in ((24000, 1001), (24, 1), (25, 1), (30
 
 
 def _rate(stream: "av.VideoStream") -> Fraction:
-    """Return frames a second; for a varying rate the common one nearest to the mean when it is near."""
+    """Return frames a second: a common rate near the mean, else the one whose ticks the frames lie on (some left out), else the mean."""
     mean = Fraction(stream.average_rate or stream.guessed_rate or 25)
     nearest = min(_COMMON, key=lambda rate: abs(rate - mean))
-    near = abs(nearest - mean) < mean / 200
-    return nearest if near else min(mean, Fraction(240)).limit_denominator(1001)
+    if abs(nearest - mean) < mean / 200:
+        return nearest
+    if stream.guessed_rate in _COMMON and stream.guessed_rate > mean:
+        return Fraction(stream.guessed_rate)
+    return min(mean, Fraction(240)).limit_denominator(1001)
 
 
 # Writing video

@@ -279,6 +279,7 @@ def test_varying_frame_rate_becomes_constant_by_timestamps(tmp_path: Path) -> No
     assert got == [0, 1, 2, 2, 2, 3, 4, 4, 4, 4, 5]
     half = media.read_video(tmp_path / "a.mkv", fps=Fraction(25, 2))
     assert [round(float(frame.image.mean()) / 40) for frame in half.frames] == [1, 2, 3, 4, 4, 5]
+    assert media.read_video(tmp_path / "a.mkv").fps == 25  # the ticks the frames lie on, not their mean
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
