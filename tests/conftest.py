@@ -1,6 +1,7 @@
 """What tests of every area may ask for."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,21 @@ from huashen import weights
 from huashen.errors import MissingWeightsError
 
 
-def weight(name: str) -> Path:
-    """Return a file of the store, or skip the test where it can neither be found nor fetched."""
-    try:
-        return weights.path(name)
-    except MissingWeightsError as error:
-        pytest.skip(f"wants the weights '{name}': {error}")
+@pytest.fixture(scope="session")
+def weight() -> Callable[[str], Path]:
+    """A function from a card's name to its file; it skips the test where that can neither be found nor fetched."""
+
+    def find(name: str) -> Path:
+        try:
+            return weights.path(name)
+        except MissingWeightsError as error:
+            pytest.skip(f"wants the weights '{name}': {error}")
+
+    return find
 
 
 @pytest.fixture(scope="session")
-def astronaut() -> Image.Image:
+def astronaut(weight: Callable[[str], Path]) -> Image.Image:
     """The example portrait, 512 × 512 RGB."""
     with Image.open(weight("astronaut")) as picture:
         return picture.convert("RGB")
