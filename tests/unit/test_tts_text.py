@@ -98,6 +98,7 @@ def test_a_sentence_comes_before_the_next_is_complete() -> None:
         ("Python，Java", ["en:Python，Java"]),
         ("He said “你好” to me", ["en:He said", "zh: “你好” ", "en:to me"]),
         ("2024", ["en:2024"]),
+        ("气温25°C左右", ["zh:气温25°C左右"]),
         ("говорит Apple", ["ru:говорит ", "en:Apple"]),
     ],
 )

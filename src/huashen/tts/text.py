@@ -364,7 +364,7 @@ def runs(text: str, lang: str = "") -> list[Run]:
     found: list[Run] = []
     for i, character in enumerate(text):
         kind = script(character) if character.isalpha() else ""
-        if not kind:
+        if not kind or text[i - 1 : i] == "°":  # °C is said in the language of its number
             continue
         own = main if kind == mostly or (kind == "zh" and primary == "ja") else latin if kind == "latin" else kind
         if found and found[-1].lang == own:
