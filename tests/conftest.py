@@ -10,6 +10,8 @@ from PIL import Image
 from huashen import weights
 from huashen.errors import MissingWeightsError
 
+os.environ["HUASHEN_LANG"] = "en"  # tests look for English words in the texts
+
 
 @pytest.fixture(scope="session")
 def weight() -> Callable[[str], Path]:
