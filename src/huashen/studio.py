@@ -141,7 +141,7 @@ def say(
     speaker = registry.load("tts", tts, voice=voice, lang=lang, speed=_number(speed))
     told = _Told(characters=sum(len(line.strip()) + 1 for line in text.splitlines()) if isinstance(text, str) else None)
     engines = {"tts": _name("tts", tts), "audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
-    with _warnings() as said, closing(_begun(_spoken(speaker, _paragraphs(_checked(text)), told))) as speech:
+    with _warnings(told) as said, closing(_begun(_spoken(speaker, _paragraphs(_checked(text)), told))) as speech:
         avatar = as_avatar(face, size=size, which=which, box=box)
         result = _write(head, avatar, speech, goal, told, captions=captions, engines=engines, progress=progress)
     return replace(result, warnings=tuple(said))
@@ -179,8 +179,9 @@ def sync(
     goal = as_goal(out, overwrite=overwrite, inputs=(face, sound))
     head = _head(engine, driver, fps=as_fps(fps), still=still, seed=seed)
     engines = {"audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
-    with _warnings() as said:
-        told = _Told(seconds=_heard(Path(sound)))
+    told = _Told()
+    with _warnings(told) as said:
+        told.whole = _heard(Path(sound))
         avatar = as_avatar(face, size=size, which=which, box=box)
         with closing(_recorded(Path(sound), told)) as speech:
             result = _write(head, avatar, speech, goal, told, engines=engines, progress=progress)
@@ -310,11 +311,14 @@ def as_avatar(
 class _Told:
     """What has been told so far, from which the length of the whole is estimated."""
 
-    def __init__(self, *, characters: int | None = None, seconds: float | None = None) -> None:
+    def __init__(self, *, characters: int | None = None) -> None:
         self.characters = characters
-        self.whole = seconds
+        self.whole: float | None = None
+        """Seconds of the whole, once that is known."""
         self.done_characters = 0
         self.seconds = 0.0
+        self.threads = {threading.get_ident()}
+        """Those that work on this video: their warnings belong to it."""
 
     def total(self) -> float | None:
         """Return the seconds of the whole, None where it cannot be said."""
@@ -459,11 +463,18 @@ def _write(
             total = told.total()
             progress(Progress(count, seconds, None if total is None else max(total, seconds), time.monotonic() - begin))
 
+    video = replace(video, frames=_enrolled(video.frames, told))
     written = media.write_video(video, goal, title=avatar.name, engine=", ".join(engines.values()), on_frame=on_frame)
     files = tuple(goal.with_suffix(ending) for ending in _SUBTITLE_ENDINGS) if captions == "file" else ()
     for file in files:
         subtitling.write(kept, file)
     return Result(written.path, written.seconds, written.frames, written.size, video.fps, engines, files)
+
+
+def _enrolled(frames: Iterator[Frame], told: _Told) -> Iterator[Frame]:
+    """Pass frames on, and remember which thread draws them."""
+    told.threads.add(threading.get_ident())
+    yield from frames
 
 
 def _noted(video: Video, cues: Iterator[Cue], kept: list[Cue]) -> Iterator[Frame]:
@@ -478,14 +489,13 @@ def _noted(video: Video, cues: Iterator[Cue], kept: list[Cue]) -> Iterator[Frame
 
 
 @contextmanager
-def _warnings() -> Iterator[list[str]]:
-    """Collect the warnings that are logged in this thread meanwhile."""
+def _warnings(told: _Told) -> Iterator[list[str]]:
+    """Collect the warnings that are logged meanwhile by the threads that work on a video."""
     said: list[str] = []
-    own = threading.get_ident()
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if record.thread == own and record.getMessage() not in said:
+            if record.thread in told.threads and record.getMessage() not in said:
                 said.append(record.getMessage())
 
     collector = Collector(logging.WARNING)

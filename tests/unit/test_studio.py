@@ -1,6 +1,8 @@
 """The offline path: what goes in comes out, one frame at a time, and nothing is held."""
 
 import json
+import logging
+import threading
 import wave
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -175,14 +177,28 @@ def test_lines_without_words_are_passed_over(voices: list[Counting], avatar: Ava
 def test_a_warning_of_an_engine_is_in_the_result(
     voices: list[Counting], avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import logging
-
     def speak(self: Counting, text: str, spoken=Counting.speak) -> Iterator[Speech]:  # type: ignore[no-untyped-def]
         logging.getLogger("huashen.tts").warning("no voice for %s", "xx")
         return spoken(self, text)
 
     monkeypatch.setattr(Counting, "speak", speak)
     assert studio.say("One.", avatar, tmp_path / "a.mp4").warnings == ("no voice for xx",)
+
+
+def test_a_warning_of_the_drawing_thread_is_in_the_result_and_one_of_another_is_not(
+    voices: list[Counting], avatar: Avatar, tmp_path: Path
+) -> None:
+    logger = logging.getLogger("huashen.tts")
+
+    def lines() -> Iterator[str]:
+        yield "The first line is drawn at once.\n"
+        logger.warning("late")
+        other = threading.Thread(target=logger.warning, args=("elsewhere",))
+        other.start()
+        other.join()
+        yield "The second is drawn later.\n"
+
+    assert studio.say(lines(), avatar, tmp_path / "a.mp4").warnings == ("late",)
 
 
 def test_recorded_sound_becomes_a_video_of_its_length(voices: list[Counting], avatar: Avatar, tmp_path: Path) -> None:
