@@ -23,8 +23,9 @@ TABLE = Registry(
     "face",
     Entry(
         name="mediapipe", target="huashen.face.mediapipe:MediaPipe", licence="Apache-2.0",
-        about=("MediaPipe's detector, 468-point mesh and irises, run by LiteRT", "MediaPipe 的检测、468 点网格与虹膜模型，由 LiteRT 运行"),
-        modules=("ai_edge_litert",), weights=("face_detection_short_range", "face_detection_full_range", "face_landmark", "iris_landmark"),
+        about=("MediaPipe's detectors and 478-point mesh with refined lips and eyes, run by LiteRT",
+               "MediaPipe 的检测与 478 点网格（细化唇、眼），由 LiteRT 运行"),
+        modules=("ai_edge_litert",), weights=("face_detection_short_range", "face_detection_full_range", "face_landmark_with_attention"),
         source="https://github.com/google-ai-edge/mediapipe 0.10.21",
     ),
 )  # fmt: skip

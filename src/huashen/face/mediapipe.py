@@ -1,11 +1,11 @@
-"""MediaPipe's face detector, mesh and irises, run by LiteRT without the MediaPipe package.
+"""MediaPipe's face detectors and landmarks, run by LiteRT without the MediaPipe package.
 
 The numbers of every step (anchors, crop sizes, thresholds) are those of MediaPipe 0.10.21's graphs, `face_landmark_front_cpu`,
 `face_detection_short_range_cpu` and `face_detection_full_range_cpu`; `tests/parity` holds what the package itself gives.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from huashen import device, weights
 from huashen.errors import InputError
+from huashen.face.attention import AttentionMesh
 from huashen.face.pose import head
 from huashen.types import Box, Face, Floats, Image, Landmarks
 from huashen.words import tr
@@ -78,7 +79,7 @@ def _anchors(cells: int, each: int) -> Floats:
     return np.repeat(grid, each, axis=0)
 
 
-def _sigmoid(x: Floats) -> Floats:
+def _sigmoid(x: Floats | np.float32) -> Floats:
     return np.asarray(1 / (1 + np.exp(-np.clip(x, -80, 80))), np.float32)  # float32 holds exp(80)
 
 
@@ -182,11 +183,13 @@ class MediaPipe:
         passes: how often the mesh is fitted, each time on a crop placed by the one before. 1 is what the package gives for a
             still picture, 2 what it comes to on a video after a frame.
         thorough: look for small faces with tiles when the whole picture shows none.
+        attention: take the network of the package's `refine_landmarks`. The plain mesh, with a network for the irises, sees
+            parted lips as shut and is slower.
 
     Source: https://github.com/google-ai-edge/mediapipe 0.10.21, Apache-2.0.
     """
 
-    def __init__(self, *, score: float = 0.5, passes: int = 2, thorough: bool = True) -> None:
+    def __init__(self, *, score: float = 0.5, passes: int = 2, thorough: bool = True, attention: bool = True) -> None:
         if not 0 < score < 1 or passes < 1:
             raise InputError(tr("score lies between 0 and 1, passes is 1 or more", "score 须在 0 与 1 之间，passes 至少为 1"))
         self._score = score
@@ -194,8 +197,8 @@ class MediaPipe:
         self._thorough = thorough
         self._near = _Detector("face_detection_short_range", 128, ((8, 2), (16, 6)))
         self._far = _Detector("face_detection_full_range", 192, ((4, 1),))
-        self._mesh = device.litert(weights.path("face_landmark"))
-        self._iris = device.litert(weights.path("iris_landmark"))
+        self._mesh: Callable[[Floats], tuple[Floats, float]] = AttentionMesh().fit if attention else _plain_mesh()
+        self._iris = None if attention else device.litert(weights.path("iris_landmark"))
 
     def find(self, image: Image) -> list[Face]:
         """Return the faces in a picture, the largest first.
@@ -237,13 +240,14 @@ class MediaPipe:
         points = np.empty(0, np.float32)
         score = 0.0
         for _ in range(passes or self._passes):
-            mesh, presence = self._mesh(np.divide(cut(image, region, 192)[None], 255, dtype=np.float32))
-            score = float(_sigmoid(presence.ravel())[0])
+            found, logit = self._mesh(np.divide(cut(image, region, 192), 255, dtype=np.float32))
+            score = float(_sigmoid(np.float32(logit)))
             if score < self._score:
                 return None
-            points = _from_region(mesh.reshape(468, 3), region, 192)
+            points = _from_region(found, region, 192)
             region = region_of(points)
-        points = np.concatenate([points, self._eye(image, points, RIGHT_EYE), self._eye(image, points, LEFT_EYE)])
+        if self._iris is not None:
+            points = np.concatenate([points, *(_eye(self._iris, image, points, contour) for contour in (RIGHT_EYE, LEFT_EYE))])
         low, high = points[:468, :2].min(axis=0), points[:468, :2].max(axis=0)
         return Face(Box(*map(float, (*low, *high))), Landmarks(points), score, head(points))
 
@@ -270,18 +274,30 @@ class MediaPipe:
         found = self._near.find(image, Region(region.x, region.y, region.side * 2), 0.68)
         return any(np.hypot(*(one.points[:2] - irises).T).max() < near for one in found)
 
-    def _eye(self, image: Image, points: Floats, contour: tuple[int, ...]) -> Floats:
-        """Return the (5, 3) points of an iris: its middle, then its rim on the right, above, on the left and below."""
-        mirrored = contour is LEFT_EYE  # the network knows one eye; the other is shown to it mirrored
-        corners = points[[contour[0], contour[8]]]
-        left, right = (corners[1], corners[0]) if mirrored else (corners[0], corners[1])
-        region = _around(corners, left, right, 2.3)
-        iris = self._iris(np.divide(cut(image, region, 64, mirrored=mirrored)[None], 255, dtype=np.float32))[1].reshape(5, 3)
-        if mirrored:
-            iris = iris[[0, 3, 2, 1, 4]] * (-1, 1, 1) + (64, 0, 0)  # the mesh numbers both rims from the right side of the picture
-        found = _from_region(np.asarray(iris, np.float32), region, 64)
-        found[:, 2] = points[list(contour), 2].mean()
-        return found
+
+def _plain_mesh() -> Callable[[Floats], tuple[Floats, float]]:
+    """Return the mesh of 468 points, to be called as `AttentionMesh.fit`."""
+    network = device.litert(weights.path("face_landmark"))
+
+    def fit(crop: Floats) -> tuple[Floats, float]:
+        mesh, presence = network(crop[None])
+        return mesh.reshape(468, 3), float(presence.ravel()[0])
+
+    return fit
+
+
+def _eye(network: Callable[[Floats], tuple[Floats, ...]], image: Image, points: Floats, contour: tuple[int, ...]) -> Floats:
+    """Return the (5, 3) points of an iris: its middle, then its rim on the right, above, on the left and below."""
+    mirrored = contour is LEFT_EYE  # the network knows one eye; the other is shown to it mirrored
+    corners = points[[contour[0], contour[8]]]
+    left, right = (corners[1], corners[0]) if mirrored else (corners[0], corners[1])
+    region = _around(corners, left, right, 2.3)
+    iris = network(np.divide(cut(image, region, 64, mirrored=mirrored)[None], 255, dtype=np.float32))[1].reshape(5, 3)
+    if mirrored:
+        iris = iris[[0, 3, 2, 1, 4]] * (-1, 1, 1) + (64, 0, 0)  # the mesh numbers both rims from the right side of the picture
+    found = _from_region(np.asarray(iris, np.float32), region, 64)
+    found[:, 2] = points[list(contour), 2].mean()
+    return found
 
 
 def _looks(width: int, height: int, *, thorough: bool) -> Iterator[tuple[list[Region], bool]]:
