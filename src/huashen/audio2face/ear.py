@@ -13,6 +13,8 @@ _WINDOW = 0.025  # s, the usual analysis window of speech
 _DEPTH = 45.0  # dB below the speaker's own level that still count
 _FLOOR_RISE, _LEVEL_FALL = 5.0, 2.0  # dB a second: a floor climbs between two dips of speech, a level outlasts a pause
 
+_FIRST_FLOOR = -52.0  # dB: what a stream begins with is the room, unless it is louder than that in a band
+
 
 class Ear:
     """Turns a stream of sound into band levels relative to the speaker's own level and the room's noise.
@@ -29,7 +31,7 @@ class Ear:
         self._held = np.zeros(self._half, np.float32)  # what the first window sees before the beginning
         self._first = -self._half
         self._tick = 0
-        self._floor = np.full(BANDS, -75.0)
+        self._floor: NDArray[np.float64] | None = None
         self._level = -50.0
 
     def hear(self, samples: Floats) -> list[NDArray[np.float64]]:
@@ -57,6 +59,8 @@ class Ear:
         energy = self._bands @ (spectrum.real**2 + spectrum.imag**2)
         db = 10 * np.log10(energy + 1e-10)
         loud = 10 * np.log10(float(np.sum(energy)) + 1e-10)
+        if self._floor is None:
+            self._floor = np.minimum(db, _FIRST_FLOOR)
         self._floor = np.minimum(np.maximum(db, -95.0), self._floor + _FLOOR_RISE / TICKS)
         noise = 10 * np.log10(float(np.sum(10 ** (self._floor / 10))))
         self._level = max(loud, self._level - _LEVEL_FALL / TICKS, noise + 15.0, -60.0)

@@ -6,6 +6,7 @@ speakers it was not fitted to, its correlation with the measured gap is 0.42 and
 how loud it is, alone, gives 0.08.
 """
 
+import math
 from collections import deque
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,8 @@ from huashen.audio2face.phones import CHANNELS
 
 DELAY = 12
 """Ticks of sound past a tick's own that its guess needs."""
+_REACH, _ROUND = 7, 4
+"""Ticks to each side: the loudest of the former, averaged over the latter, says whether somebody speaks."""
 _WIDEST, _NARROWEST = 2.6, -2.8  # standard deviations
 
 _AT = {name: i for i, name in enumerate(CHANNELS)}
@@ -28,6 +31,8 @@ class Estimate:
 
     def __init__(self) -> None:
         self._taps, self._mean, self._spread = _filter()
+        about = np.hanning(2 * _ROUND + 3)[1:-1]
+        self._about = about / about.sum()
         self._heard: deque[NDArray[np.float64]] = deque([np.zeros(BANDS + 1)] * DELAY, maxlen=2 * DELAY + 1)
 
     def hear(self, tick: NDArray[np.float64]) -> list[NDArray[np.float64]]:
@@ -41,14 +46,19 @@ class Estimate:
             return []
         window = np.stack(self._heard)
         gap, width = ((self._taps * window).sum(axis=(1, 2)) - self._mean) / self._spread
-        voice = max(float(self._heard[i][BANDS]) for i in range(DELAY - 6, DELAY + 7))
+        loud = window[:, BANDS]
+        peaks = [loud[i - _REACH : i + _REACH + 1].max() for i in range(DELAY - _ROUND, DELAY + _ROUND + 1)]
+        voice = float(self._about @ peaks)
         return [_mouth(float(gap), float(width), voice)]
 
 
 def _mouth(gap: float, width: float, voice: float) -> NDArray[np.float64]:
     """Return the channels for a gap and a width in standard deviations of speech, and the loudness about now."""
-    awake = _ease((voice - 0.12) / 0.25)
-    open_ = awake * min(max(0.46 + 0.26 * gap, 0.0), 1.25)
+    awake = _ease((voice - 0.1) / 0.3)
+    open_ = max(0.47 + 0.25 * gap, 0.0)
+    if open_ > 0.8:  # a shout is no yawn
+        open_ = 0.8 + 0.45 * math.tanh((open_ - 0.8) / 0.45)
+    open_ *= awake
     wide = awake * 0.04 * min(max(width, _NARROWEST), _WIDEST)  # in distances between the eyes' outer corners
     found = np.zeros(len(CHANNELS) + 1)
     found[_AT["jaw"]] = 0.06 * awake + 0.53 * open_
@@ -61,7 +71,7 @@ def _mouth(gap: float, width: float, voice: float) -> NDArray[np.float64]:
         found[_AT["pucker"]] = -wide / 0.24
         found[_AT["funnel"]] = -0.7 * wide / 0.24
     # The filter blunts closures: what it finds nearly closed is closed.
-    found[-1] = awake * _ease((0.18 - open_) / 0.16)
+    found[-1] = awake * _ease((0.16 - open_) / 0.16)
     return found
 
 

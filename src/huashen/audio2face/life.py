@@ -146,7 +146,7 @@ class Life:
                 break
             if pause < self._next_blink:
                 self._pauses.pop(0)
-                due = self._blink_dice.random() < 0.5 and pause - self._last_blink > 1.2
+                due = self._blink_dice.random() < 0.6 and pause - self._last_blink > 1.2
                 if due:
                     self._blink(pause)
             else:

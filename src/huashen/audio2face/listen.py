@@ -52,9 +52,8 @@ class Listener:
     def loudness(self, time: float) -> float:
         """Return the loudness about a moment beside the speaker's own level: 0 (silence) to 1.2."""
         place = time * TICKS
-        first = int(np.ceil(place)) - _ROUND
-        ticks = np.arange(first, first + 2 * _ROUND)
-        weights = 1 + np.cos(np.pi * (ticks - place) / (_ROUND + 1))
+        ticks = int(np.floor(place)) + np.arange(-_ROUND, _ROUND + 2)
+        weights = 1 + np.cos(np.pi * np.clip((ticks - place) / (_ROUND + 1), -1, 1))
         return float(np.sum(weights * [self._at(int(i)) for i in ticks]) / np.sum(weights))
 
     def mouth(self, time: float) -> NDArray[np.float64]:

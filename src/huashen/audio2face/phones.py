@@ -190,7 +190,7 @@ def _aim(letter: str, marks: str, share: tuple[float, float]) -> Aim:
             seal = 0.85 if letter in "ɸβ" else 1.0
             pose["puff"] = 0.14 if letter == "p" else 0.08 if letter == "b" else 0.0
         elif place == "labiodental":
-            seal = 0.65
+            seal = 0.8
         elif letter in _LATERALS:
             pose["tongue"], pose["jaw"] = 0.12, 0.24
         if "ʷ" in marks:

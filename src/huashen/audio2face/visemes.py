@@ -28,10 +28,12 @@ _BEFORE = {"jaw": 0.145, "upper": 0.12, "lower": 0.12, "pucker": 0.21, "funnel":
 _AFTER = {"jaw": 0.155, "upper": 0.115, "lower": 0.115, "pucker": 0.15, "funnel": 0.15, "stretch": 0.13, "smile": 0.13, "dimple": 0.12}
 _B: NDArray[np.float64] = np.array([_BEFORE.get(name, 0.075) for name in CHANNELS])
 _A: NDArray[np.float64] = np.array([_AFTER.get(name, 0.075) for name in CHANNELS])
-_REST = 0.02  # how much the mouth at rest insists everywhere
-_SILENCE = 3.0  # and in a pause
-_SETTLE, _PART = 0.05, 0.1  # s: at rest that long after the last sound; the lips part that long before the first
+# How much rest insists: hardly for jaw and lips, more for what only single sounds use.
+_REST: NDArray[np.float64] = np.array([0.001 if name in _BEFORE else 0.25 for name in CHANNELS])
+_SETTLE, _PART = (-0.06, 0.1), (-0.12, 0.04)  # s from the last sound, to the next: from when to when the mouth closes, and opens
 _PAUSE = 0.12  # s: shorter gaps between phones are no pauses
+# Where nothing else is near, the nearest phone holds the mouth; among others this is nothing.
+_TAIL, _FAR = 0.02, 0.24
 _AHEAD = 0.25  # s: nothing that begins later is heeded
 _BEHIND = 0.4
 _NOD_AHEAD = 0.18  # s: a nod begins 0.13 s before its vowel
@@ -165,16 +167,15 @@ class _Score:
         time = (begin + end) / 2
         near = [p for p in self._parts if p.begin < time + _AHEAD and p.end > time - _BEHIND]
         pull = np.zeros(len(CHANNELS))
-        weight = np.full(len(CHANNELS), _REST)
+        weight = _REST.copy()
         for part in near:
             before, after = part.core[0] - time, time - part.core[1]
-            near_by = _fall(max(before, 0.0) / _B) if before > 0 else _fall(max(after, 0.0) / _A)
-            grip = part.grip * near_by
+            away = max(before, after, 0.0)
+            grip = part.grip * (_fall(away / (_B if before > 0 else _A)) + _TAIL * _fall(away / _FAR))
             weight += grip
             pull += grip * part.pose
-        weight += _SILENCE * self._silence(time)
         found = np.zeros(len(CHANNELS) + 1)
-        found[:-1] = pull / weight
+        found[:-1] = pull / weight * (1 - self._silence(time))
         size = 0.97 + 0.2 * self._listener.loudness(time)
         found[[_AT["jaw"], _AT["upper"], _AT["lower"]]] *= size
         found[-1] = self._seal(near, begin, end)
@@ -209,14 +210,13 @@ class _Score:
             yield last, np.inf
 
     def _silence(self, time: float) -> float:
+        """Return how much a moment belongs to a pause: 0 while something is said."""
         best = 0.0
         for begin, end in self._gaps(time):
-            core = (begin + _SETTLE, end - _PART)
             depth = min(1.0, (end - begin - _PAUSE) / 0.15)
-            if core[0] > core[1]:
-                core = ((core[0] + core[1]) / 2,) * 2
-            away = max(core[0] - time, time - core[1], 0.0)
-            best = max(best, depth * float(_fall(away / 0.1)))
+            closing = _ease((time - begin - _SETTLE[0]) / (_SETTLE[1] - _SETTLE[0]))
+            parting = _ease((time - end - _PART[0]) / (_PART[1] - _PART[0]))
+            best = max(best, depth * closing * (1 - parting))
         return best
 
     def _share_told(self, time: float) -> float:
@@ -246,11 +246,12 @@ def _part(aim: Aim, begin: float, end: float, stress: int) -> _Part:
         # A hurried vowel is not reached (undershoot: Lindblom 1963); a stressed one is.
         size = (0.8 + 0.2 * min(1.0, own / 0.1)) * (0.92, 1.0, 1.06)[stress]
         pose[:3] = np.minimum(pose[:3], _SLACK) + np.maximum(0.0, pose[:3] - _SLACK) * size
-        core = (from_ + min(0.3 * own, 0.06), max(to - max(0.28 * own, 0.03), from_ + min(0.3 * own, 0.06)))
+        begun = from_ + min(0.3 * own, 0.06)
+        core = (begun, max(to - min(max(0.28 * own, 0.03), 0.05), begun))
     elif aim.kind == "stop":
         core = (from_, from_ + 0.6 * own)
     else:
-        core = (from_ + 0.15 * own, from_ + 0.8 * own)
+        core = (from_ + min(0.15 * own, 0.03), to - min(0.2 * own, 0.04))
     # A stop's lips part at its burst, before the mark ends; a nasal's when it ends.
     held = (from_, from_ + (0.6 if aim.kind == "stop" else 0.88) * own)
     return _Part(from_, to, core, pose, aim.grip.astype(np.float64), aim.seal, held)
