@@ -1,6 +1,7 @@
 """What every voice promises (the docstring of `huashen.tts.Voice`)."""
 
 import math
+import time
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -117,6 +118,19 @@ def test_sentences_come_one_at_a_time(name: str) -> None:
     stream = voice(name).speak("One sentence. " * 2000)
     assert next(stream).text == "One sentence. "
     assert next(stream).text == "One sentence. "
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_three_thousand_characters_begin_at_once(name: str) -> None:
+    text = "Every sentence is spoken alone, as soon as it is known. " * 54
+    voice(name)
+    begun = time.perf_counter()
+    stream = voice(name).speak(text)
+    first = next(stream)
+    waited = time.perf_counter() - begun
+    check(text, [first, *stream], voice(name).rate)
+    assert len(text) > 3000
+    assert waited < 0.25 * (time.perf_counter() - begun)
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -201,7 +201,7 @@ class Espeak:
     def __init__(self, *, voice: str | None = None, lang: str | None = None, speed: float = 1.0, pitch: float = 1.0) -> None:
         for name, value, low, high in (("speed", speed, 0.5, 2), ("pitch", pitch, 0.7, 1.6)):
             if not low <= value <= high:
-                raise InputError(tr(f"{name} is {value}; it must be between {low} and {high}", f"{name} 为 {value}；应在 {low} 到 {high} 之间"))
+                raise InputError(tr(f"{name} is {value}; it must be from {low} to {high}", f"{name} 为 {value}；应在 {low} 到 {high} 之间"))
         self._speed = speed
         self._pitch = pitch
         self._worker = _Worker()
