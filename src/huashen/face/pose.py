@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from huashen.types import Floats
 
-_STILL: dict[int, tuple[float, float, float]] = {
+STILL: dict[int, tuple[float, float, float]] = {
     10: (0.000, -0.517, -0.213), 151: (0.000, -0.339, -0.260), 9: (0.000, -0.150, -0.299), 168: (0.000, 0.031, -0.286),
     6: (0.000, 0.117, -0.337), 197: (0.000, 0.194, -0.395), 195: (0.000, 0.266, -0.459), 5: (0.000, 0.342, -0.524),
     33: (-0.500, 0.093, -0.045), 263: (0.500, 0.093, -0.045), 133: (-0.195, 0.105, -0.104), 362: (0.195, 0.105, -0.104),
@@ -22,8 +22,9 @@ _STILL: dict[int, tuple[float, float, float]] = {
 """Points of the mesh that hardly move when a face speaks, in distances between the outer eye corners: the mean of 930 frames of
 39 people talking to a camera, made symmetric, turned so that their median pitch is 0."""
 
-_INDEX = np.array(list(_STILL))
-_MODEL = np.array(list(_STILL.values())) - np.mean(list(_STILL.values()), axis=0)
+_INDEX = np.array(list(STILL))
+MODEL = np.array(list(STILL.values())) - np.mean(list(STILL.values()), axis=0)
+"""(38, 3): the same points with their mean at 0."""
 
 
 def head(points: Floats) -> Floats:
@@ -38,7 +39,7 @@ def head(points: Floats) -> Floats:
         (6,) in the order of `HEAD`: degrees, then zeros.
     """
     seen = points[_INDEX].astype(np.float64)
-    u, _, v = np.linalg.svd((seen - seen.mean(axis=0)).T @ _MODEL)
+    u, _, v = np.linalg.svd((seen - seen.mean(axis=0)).T @ MODEL)
     u[:, 2] *= np.sign(np.linalg.det(u @ v))  # a turn, never a reflection
     return angles(u @ v)
 

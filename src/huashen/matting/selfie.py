@@ -1,13 +1,18 @@
 """MediaPipe's selfie segmentation, its edges drawn to the picture's own by a guided filter."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from huashen import device, weights
 from huashen.types import Floats, Image
 
 _SIDE = 256
-_WORK = 1024
+_WORK = 512
 """Longest side on which the filter's coefficients are computed; they are smooth, so larger pictures take them enlarged."""
+_STEEP = 1.5
+"""How much steeper edges are made after the filter, which widens them."""
 
 
 class Selfie:
@@ -49,7 +54,7 @@ class Selfie:
         import cv2
 
         small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if min(image.shape[:2]) > _SIDE else cv2.INTER_LINEAR)
-        (mask,) = self._run((small.astype(np.float32) / 255)[None])
+        (mask,) = self._run(np.divide(small[None], 255, dtype=np.float32))
         return np.asarray(mask.reshape(_SIDE, _SIDE), np.float32)
 
     def _fine(self, image: Image, rough: Floats) -> Floats:
@@ -57,44 +62,58 @@ class Selfie:
         import cv2
 
         height, width = image.shape[:2]
-        guide = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         scale = min(1.0, _WORK / max(width, height))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(guide, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        wide = cv2.resize(rough, size, interpolation=cv2.INTER_LINEAR)
         radius = round(self._detail * max(size))
         if radius < 1:
-            return np.asarray(np.clip(cv2.resize(rough, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1), np.float32)
-        a, b = guided(small, np.asarray(wide, np.float32), radius, 1e-3)
-        a = cv2.resize(a, (width, height), interpolation=cv2.INTER_LINEAR)
-        b = cv2.resize(b, (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(np.clip(a * (guide.astype(np.float32) / 255) + b, 0, 1), np.float32)
+            return _clipped(cv2.resize(rough, (width, height), interpolation=cv2.INTER_LINEAR))
+        small = np.divide(cv2.resize(image, size, interpolation=cv2.INTER_AREA), 255, dtype=np.float32)
+        wide = np.asarray(cv2.resize(rough, size, interpolation=cv2.INTER_LINEAR), np.float32)
+        line = guided(small, wide, radius, 1e-4)  # (h, w, 4)
+        mask = np.zeros((height, width), np.float32)
+        for channel in range(4):
+            part = np.asarray(cv2.resize(line[..., channel], (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+            mask += part * np.divide(image[..., channel], 255, dtype=np.float32) if channel < 3 else part
+        return _clipped((mask - 0.5) * _STEEP + 0.5)
 
 
-def guided(guide: Floats, target: Floats, radius: int, eps: float) -> tuple[Floats, Floats]:
-    """Fit, round every pixel, the target as a straight line of the guide.
+def _clipped(mask: NDArray[Any]) -> Floats:
+    return np.clip(np.asarray(mask, np.float32), 0, 1)
+
+
+def guided(guide: Floats, target: Floats, radius: int, eps: float) -> Floats:
+    """Fit, round every pixel, the target as a linear function of the guide's colour.
 
     Args:
-        guide: (h, w) luminance in [0, 1].
+        guide: (h, w, 3) in [0, 1].
         target: (h, w).
         radius: of the square that each fit sees, pixels.
-        eps: variance of the guide below which the fit is flat.
+        eps: variance of a colour below which the fit is flat.
 
     Returns:
-        a and b, (h, w) each: a·guide + b is the filtered target.
+        (h, w, 4): factors of red, green and blue, and what is added; the guide put in gives the filtered target.
 
-    Source: He, Sun and Tang, Guided Image Filtering, ECCV 2010, equations 5, 6 and 8.
+    Source: He, Sun and Tang, Guided Image Filtering, ECCV 2010, equations 5, 6 and 19.
     """
     import cv2
 
-    def mean(x: Floats) -> Floats:
+    def mean(x: NDArray[Any]) -> Floats:
         return np.asarray(cv2.blur(x, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT_101), np.float32)
 
-    m_guide, m_target = mean(guide), mean(target)
-    variance = mean(guide * guide) - m_guide * m_guide
-    covariance = mean(guide * target) - m_guide * m_target
-    a = covariance / (np.maximum(variance, 0) + eps)
-    return mean(a), mean(m_target - a * m_guide)
+    middle, height = mean(guide), mean(target)
+    together = mean(guide * target[..., None]) - middle * height[..., None]  # (h, w, 3) covariance with the target
+    r, g, b = (guide[..., i] for i in range(3))
+    mr, mg, mb = (middle[..., i] for i in range(3))
+    rr, gg, bb = mean(r * r) - mr * mr + eps, mean(g * g) - mg * mg + eps, mean(b * b) - mb * mb + eps
+    rg, rb, gb = mean(r * g) - mr * mg, mean(r * b) - mr * mb, mean(g * b) - mg * mb
+    # The inverse of the symmetric 3 × 3 covariance by its cofactors: hundreds of times as fast as solving pixel by pixel.
+    ir, ig, ib = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
+    jg, jb, kb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
+    whole = rr * ir + rg * ig + rb * ib
+    cr, cg, cb = (together[..., i] for i in range(3))
+    factors = np.stack([ir * cr + ig * cg + ib * cb, ig * cr + jg * cg + jb * cb, ib * cr + jb * cg + kb * cb], axis=-1) / whole[..., None]
+    added = height - (factors * middle).sum(axis=-1)
+    return np.concatenate([mean(factors), mean(added)[..., None]], axis=-1)
 
 
 def _extent(mask: Floats, width: int, height: int) -> tuple[int, int, int, int]:
