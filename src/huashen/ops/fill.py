@@ -21,7 +21,7 @@ def fill(image: Image, known: Floats) -> Image:
 
     levels = [(image.astype(np.float32) * known[..., None], known.astype(np.float32))]
     while min(levels[-1][1].shape) > 4:
-        colour, weight = (cv2.GaussianBlur(layer, (5, 5), 1.0)[::2, ::2] for layer in levels[-1])
+        colour, weight = (np.asarray(cv2.GaussianBlur(layer, (5, 5), 1.0)[::2, ::2], np.float32) for layer in levels[-1])
         levels.append((colour, weight))
     colour, weight = levels[-1]
     filled = colour / np.maximum(weight, 1e-6)[..., None]
