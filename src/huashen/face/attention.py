@@ -20,6 +20,10 @@ from huashen.types import Floats
 SIDE = 192
 """Side of the crop the network takes, pixels."""
 
+# The network's own logit lies far too high: above 0 for a third of what the detectors mistake for faces. Logistic regression over
+# 2425 such mistakes and 651 faces, most of them blurred, 16 pixels small, dark, noisy or half hidden.
+_SLOPE, _ZERO = 0.53, 11.6
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -53,7 +57,7 @@ class AttentionMesh:
             crop: (192, 192, 3) float32 RGB, 0 to 1.
 
         Returns:
-            (478, 3) pixels of the crop, in the order of `Landmarks`; and the logit of the probability that there is a face.
+            (478, 3) pixels of the crop, in the order of `Landmarks`; and the logarithm of the odds that there is a face.
         """
         mesh, presence, features = self._base(crop[None])
         points = mesh.reshape(-1, 3)
@@ -68,7 +72,7 @@ class AttentionMesh:
             for rim in iris:  # an eye's first 16 points are its opening; the irises take their mean depth
                 depth = points[part.indices[:16], 2].mean()
                 irises.append(np.column_stack([_moved(rim, matrix), np.full(len(rim), depth, np.float32)]))
-        return np.concatenate([refined, *irises]).astype(np.float32), float(presence.ravel()[0])
+        return np.concatenate([refined, *irises]).astype(np.float32), _SLOPE * (float(presence.ravel()[0]) - _ZERO)
 
 
 def _moved(points: Floats, matrix: Floats) -> Floats:

@@ -262,10 +262,11 @@ class MediaPipe:
     def _certain(self, image: Image, face: Face) -> bool:
         """Return whether the mesh is sure, and the detector, shown the face in the middle of its crop, sees the same eyes.
 
-        Measured: faces from 24 pixels on have a presence of 0.98 and more and score 0.83 and more in a crop twice the mesh's;
-        letters and wheels fail one of the two (the word "FOOD" has a presence of 1.00, but scores 0.29).
+        Measured on 2425 squares of letters, wheels, textures and cats that the detectors mistake for faces: 40 have the same eyes in
+        a crop twice the mesh's, none of these a presence of 0.9. Of 93 faces shrunk to 24 pixels 92 have it; these score 0.83 and
+        more in that crop.
         """
-        if face.score < 0.95:
+        if face.score < 0.9:
             return False
         points = face.landmarks.points
         region = region_of(points)
