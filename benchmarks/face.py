@@ -33,17 +33,18 @@ pictures, out = json.loads(sys.argv[1]), {}
 for name, path in pictures.items():
     image = np.load(path)
     scale = (image.shape[1], image.shape[0], image.shape[1])
-    for kind, still, eyes, rounds in (("still", True, False, 1), ("video", False, False, 3), ("irises", True, True, 1)):
-        with FaceMesh(static_image_mode=still, refine_landmarks=eyes, max_num_faces=1) as mesh:
+    for kind, still, refined, rounds in (
+        ("plain", True, False, 1), ("plain video", False, False, 3), ("refined", True, True, 1), ("refined video", False, True, 3),
+    ):
+        with FaceMesh(static_image_mode=still, refine_landmarks=refined, max_num_faces=1) as mesh:
             for _ in range(rounds):
                 found = mesh.process(image).multi_face_landmarks
             if found:
                 out[f"{name} {kind}"] = np.array([(p.x, p.y, p.z) for p in found[0].landmark], np.float32) * np.float32(scale)
-            if kind != "irises":
-                began = time.perf_counter()
-                for _ in range(30):
-                    mesh.process(image)
-                out[f"{name} {kind} ms"] = (time.perf_counter() - began) / 30 * 1e3
+            began = time.perf_counter()
+            for _ in range(30):
+                mesh.process(image)
+            out[f"{name} {kind} ms"] = (time.perf_counter() - began) / 30 * 1e3
 np.savez(sys.argv[2], version=mediapipe.__version__, **out)
 """
 
@@ -131,33 +132,30 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, {device.threads()} threads, Python {platform.python_version()}\n")
     images = pictures(given.real)
     other = theirs(given.mediapipe_python, images)
+    plain = MediaPipe(passes=1, attention=False)
     one, two, three = (MediaPipe(passes=n) for n in (1, 2, 3))
 
     print("Distance from the package's points, mean / largest, in 1/1000 of the eye distance; milliseconds for a picture")
-    heads = ("still", "video", "irises")
-    names = "".join(f"{head:>16}" for head in heads)
-    print(f"{'picture':18}{'size':>12}{'faces':>6}{names}{'find ms':>9}{'theirs':>8}{'follow ms':>11}{'theirs':>8}")
+    heads = "".join(f"{head:>16}" for head in ("plain", "refined", "refined video"))
+    print(f"{'picture':18}{'size':>12}{'faces':>6}{heads}{'find ms':>9}{'theirs':>8}{'follow ms':>11}{'theirs':>8}")
     for name, image in images.items():
         faces = two.find(image)
-        points = one.find(image)[0].landmarks.points
         region = region_of(faces[0].landmarks.points)
-        irises = other.get(f"{name} irises")
+        found = [apart(engine.find(image)[0].landmarks.points, other.get(f"{name} {kind}"))
+                 for engine, kind in ((plain, "plain"), (one, "refined"), (three, "refined video"))]  # fmt: skip
         row = [
-            f"{name:18}{image.shape[1]:>6} ×{image.shape[0]:>4}{len(faces):>6}",
-            f"{apart(points[:468], other.get(f'{name} still')):>16}",
-            f"{apart(three.find(image)[0].landmarks.points[:468], other.get(f'{name} video')):>16}",
-            f"{'-' if irises is None else iris(points, irises):>16}",
-            f"{timed(lambda image=image: one.find(image)):>9.1f}{float(other.get(f'{name} still ms', np.nan)):>8.1f}",
+            f"{name:18}{image.shape[1]:>6} ×{image.shape[0]:>4}{len(faces):>6}{''.join(f'{text:>16}' for text in found)}",
+            f"{timed(lambda image=image: one.find(image)):>9.1f}{float(other.get(f'{name} refined ms', np.nan)):>8.1f}",
             f"{timed(lambda image=image, region=region: two.fit(image, region, passes=1)):>11.1f}",
-            f"{float(other.get(f'{name} video ms', np.nan)):>8.1f}",
+            f"{float(other.get(f'{name} refined video ms', np.nan)):>8.1f}",
         ]
         print("".join(row))
     if given.parity and other:
         np.savez_compressed(
             given.parity,
             origin=f"mediapipe {other['version']}, FaceMesh on scikit-image's astronaut.png; pixels; by benchmarks/face.py --parity",
-            still=other["astronaut.png still"], video=other["astronaut.png video"], irises=other["astronaut.png irises"][468:],
-        )  # fmt: skip
+            **{kind.replace(" ", "_"): other[f"astronaut.png {kind}"] for kind in ("plain", "plain video", "refined", "refined video")},
+        )
 
     print("\nSmoothing: a still picture with grain, jitter of points between frames, 1/1000 of the eye distance")
     for name in list(images)[:6]:
@@ -180,13 +178,6 @@ def main() -> None:
         kept = np.subtract(*np.percentile(after, (95, 5))) / np.subtract(*np.percentile(before, (95, 5)))
         speed = len(smooth) / seconds
         print(f"{clip.name:32} kept {kept:.3f}  delay {lag(before, after):+.3f} frames  {speed:6.1f} frames/s with decoding")
-
-
-def iris(points: NDArray[np.float32], other: NDArray[np.float32]) -> str:
-    """Return as `apart` does for the irises alone; the package uses another network for them."""
-    eyes = np.linalg.norm(other[33, :2] - other[263, :2])
-    distance = np.linalg.norm(points[468:, :2] - other[468:, :2], axis=1) / eyes * 1000
-    return f"{distance.mean():.2f} / {distance.max():.2f}"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from huashen.face import TABLE
 from huashen.face.mediapipe import MediaPipe
 from huashen.face.track import track
 
@@ -22,7 +23,7 @@ EYES = {
 
 @pytest.fixture(scope="module")
 def finder(weight: Callable[[str], Path]) -> MediaPipe:
-    for name in ("face_detection_short_range", "face_detection_full_range", "face_landmark", "iris_landmark"):
+    for name in TABLE.get("mediapipe").weights:
         weight(name)
     return MediaPipe()
 

@@ -25,22 +25,28 @@ def apart(ours: np.ndarray, theirs: np.ndarray, eyes: float) -> tuple[float, flo
     return float(distance.mean()), float(distance.max())
 
 
-@pytest.mark.parametrize(("passes", "name"), [(1, "still"), (3, "video")])
-def test_points_are_those_of_the_package(astronaut: Image.Image, reference: dict[str, np.ndarray], passes: int, name: str) -> None:
-    (face,) = MediaPipe(passes=passes, attention=False).find(np.asarray(astronaut))
+@pytest.mark.parametrize(("attention", "passes", "name"), [
+    (False, 1, "plain"), (False, 3, "plain_video"), (True, 1, "refined"), (True, 3, "refined_video"),
+])  # fmt: skip
+def test_points_are_those_of_the_package(
+    astronaut: Image.Image, reference: dict[str, np.ndarray], attention: bool, passes: int, name: str
+) -> None:
+    (face,) = MediaPipe(passes=passes, attention=attention).find(np.asarray(astronaut))
     theirs = reference[name]
-    assert theirs.shape == (468, 3)
+    assert len(theirs) == (478 if attention else 468)
+    ours = face.landmarks.points[: len(theirs)]
     eyes = float(np.linalg.norm(theirs[33, :2] - theirs[263, :2]))
-    mean, most = apart(face.landmarks.points[:468], theirs, eyes)
+    mean, most = apart(ours, theirs, eyes)
     assert mean < 0.0005
     assert most < 0.002
-    assert np.abs(face.landmarks.points[:468, 2] - theirs[:, 2]).max() < 0.002 * eyes
+    assert np.abs(ours[:, 2] - theirs[:, 2]).max() < 0.002 * eyes
 
 
-def test_irises_lie_where_the_package_sees_them(astronaut: Image.Image, reference: dict[str, np.ndarray]) -> None:
+def test_the_iris_network_agrees_with_the_attention_mesh(astronaut: Image.Image, reference: dict[str, np.ndarray]) -> None:
     (face,) = MediaPipe(attention=False).find(np.asarray(astronaut))
-    eyes = float(np.linalg.norm(reference["still"][33, :2] - reference["still"][263, :2]))
-    mean, most = apart(face.landmarks.points[468:], reference["irises"], eyes)  # the package has another network for them
+    refined = reference["refined"]
+    eyes = float(np.linalg.norm(refined[33, :2] - refined[263, :2]))
+    mean, most = apart(face.landmarks.points[468:], refined[468:], eyes)
     assert mean < 0.015
     assert most < 0.025
 
