@@ -26,7 +26,7 @@ def missing(checks: Iterator[doctor.Check] | list[doctor.Check]) -> dict[str, st
 
 
 def test_a_whole_machine_gets_exit_code_0(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("face_landmark", "selfie_segmentation", "iris_landmark", "face_detection_short_range"):
+    for name in ("face_detection_short_range", "face_detection_full_range", "face_landmark_with_attention", "selfie_segmentation"):
         if not weights.present(name):
             pytest.skip(f"wants the weights '{name}'")
     assert cli.main(["doctor"]) == 0
