@@ -94,6 +94,14 @@ def test_room_noise_is_learned() -> None:
     assert noisy[:20].max() < 0.08
 
 
+def test_noise_that_begins_later_is_learned_too() -> None:
+    dice = np.random.default_rng(2)
+    fan = (10 ** (-45 / 20) * dice.standard_normal(16000 * 9)).astype(np.float32)
+    values = jaw(moved(np.concatenate([noise(babble(), -80), fan])))
+    assert values[: len(babble()) // 320].max() > 0.2
+    assert values[-50:].max() < 0.02
+
+
 def test_ear_is_the_same_however_the_sound_is_cut() -> None:
     sound = noise(babble(22050), -50)
     whole = np.array(Ear(22050).hear(sound))

@@ -22,12 +22,12 @@ class Ear:
     Every tick is computed by itself from the same samples, so how the sound is cut changes nothing, not even a rounding.
     """
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, *, bands: int = BANDS) -> None:
         self._rate = rate
         self._half = max(8, round(_WINDOW * rate / 2))
         self._size = 1 << (2 * self._half - 1).bit_length()
         self._window = np.hanning(2 * self._half).astype(np.float64)
-        self._bands = _filters(self._size, rate) / (np.sum(self._window**2) * self._size)
+        self._bands = _filters(self._size, rate, bands) / (np.sum(self._window**2) * self._size)
         self._held = np.zeros(self._half, np.float32)  # what the first window sees before the beginning
         self._first = -self._half
         self._tick = 0
@@ -38,7 +38,7 @@ class Ear:
         """Take the next samples and return the ticks they complete.
 
         Returns:
-            One (BANDS + 1,) a tick: the bands' levels in [0, 1.2] (0: noise floor or nothing, 1: as loud as the speaker gets),
+            One (bands + 1,) a tick: the bands' levels in [0, 1.2] (0: noise floor or nothing, 1: as loud as the speaker gets),
             then the loudness of them all, likewise.
         """
         self._held = np.concatenate([self._held, samples])
@@ -64,18 +64,18 @@ class Ear:
         self._floor = np.minimum(np.maximum(db, -95.0), self._floor + _FLOOR_RISE / TICKS)
         noise = 10 * np.log10(float(np.sum(10 ** (self._floor / 10))))
         self._level = max(loud, self._level - _LEVEL_FALL / TICKS, noise + 15.0, -60.0)
-        found = np.empty(BANDS + 1)
+        found = np.empty(len(db) + 1)
         # A band counts from 4 dB above its noise, or from `_DEPTH` below the speaker's level, whichever is higher.
         bottom = np.maximum(self._floor + 4.0, self._level - _DEPTH)
-        found[:BANDS] = np.clip((db - bottom) / (self._level - bottom + 1.0), 0.0, 1.2)
+        found[:-1] = np.clip((db - bottom) / (self._level - bottom + 1.0), 0.0, 1.2)
         bottom_all = max(noise + 6.0, self._level - _DEPTH)
-        found[BANDS] = min(max((loud - bottom_all) / max(self._level - bottom_all, 1.0), 0.0), 1.2)
+        found[-1] = min(max((loud - bottom_all) / max(self._level - bottom_all, 1.0), 0.0), 1.2)
         return found
 
 
-def _filters(size: int, rate: int) -> NDArray[np.float64]:
-    """Return triangular filters, evenly spaced on the mel scale, (BANDS, size // 2 + 1); those above half the rate hear nothing."""
-    mel = np.linspace(2595 * np.log10(1 + _LOW / 700), 2595 * np.log10(1 + _HIGH / 700), BANDS + 2)
+def _filters(size: int, rate: int, bands: int) -> NDArray[np.float64]:
+    """Return triangular filters, evenly spaced on the mel scale, (bands, size // 2 + 1); those above half the rate hear nothing."""
+    mel = np.linspace(2595 * np.log10(1 + _LOW / 700), 2595 * np.log10(1 + _HIGH / 700), bands + 2)
     edges = 700 * (10 ** (mel / 2595) - 1)
     hz = np.arange(size // 2 + 1) * rate / size
     rising = (hz[None] - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
