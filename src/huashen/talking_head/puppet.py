@@ -109,7 +109,7 @@ class Rig:
         """Draw one frame: (52,) ARKit weights and (6,) head pose to a fresh picture."""
         import cv2
 
-        amounts = _amounts(self._names, weights, self._seam.scale)
+        amounts = _amounts(self._names, weights, self._seam)
         turn = self._head.turn(head) if np.any(head) else None
         forward = _mix(amounts, self._around)
         if turn:
@@ -140,16 +140,21 @@ class Rig:
         if turn:
             fixed = self._head.displace(self._mouth_depth[rows, columns], self._mouth_hold[rows, columns], turn, self.face)
         pixels = _Pixels(self.image, grid)
-        layers, shares, between = [], [], np.ones(pixels.shape, np.float32)
-        for fields, mask in ((self._upper, self._seam.upper), (self._lower, self._seam.lower)):
+        layers, depths, between = [], [], np.ones(pixels.shape, np.float32)
+        for fields, depth in ((self._upper, self._seam.above), (self._lower, self._seam.below)):
             back = warp.invert(grid, _mix(amounts, fields[:, rows, columns]) + fixed, rounds=5)
             fetched = pixels.fetch(warp.fine(grid, back))
             layers.append(warp.sample(self.image, fetched))
-            shares.append(mask(fetched))
+            depths.append(depth(fetched))
             between *= self._seam.between(fetched)
-        upper, lower = shares
+        upper, lower = (warp.feather(depth, self._seam.soft) for depth in depths)
         hole = np.clip(1 - upper - lower, 0, 1) * between
-        drawn = cv2.blendLinear(layers[0], layers[1], upper, lower)
+        # Where both lips lie on each other they meet half way, so that neither's torn edge shows.
+        both, first = upper * lower, warp.feather(depths[0] - depths[1], self._seam.soft)
+        upper, lower = upper - both * (1 - first), lower - both * first
+        drawn = np.asarray(cv2.blendLinear(layers[0], layers[1], upper, lower), np.uint8)
+        if self._seam.overlap:
+            self._draw_line(drawn, both * between, depths[0] - depths[1])
         shown = np.flatnonzero(hole.max(1) > 0.02)
         if len(shown):
             across = np.flatnonzero(hole.max(0) > 0.02)
@@ -161,6 +166,16 @@ class Rig:
         ys, xs = pixels.within(self._roi)
         edge = _rim(pixels.shape, 0.12 * self.face.unit)
         canvas[ys, xs] = cv2.blendLinear(drawn, canvas[ys, xs], edge, 1 - edge)
+
+    def _draw_line(self, drawn: Image, both: Floats, apart: Floats) -> None:
+        """Darken the line between lips that were open in the picture and are shut now."""
+        shown = np.flatnonzero(both.max(1) > 0.05)
+        if not len(shown):
+            return
+        rows = slice(shown[0], shown[-1] + 1)
+        width = max(1.6, 0.016 * self.face.unit)
+        shade = 1 - 0.42 * both[rows] * np.exp(-((apart[rows] / width) ** 2))
+        drawn[rows] = (drawn[rows] * shade[..., None]).astype(np.uint8)
 
     def _carried(self, place: Floats, turn: "_Turn | None") -> Floats:
         """Return where in the picture a (3,) place in the face's coordinates is after a turn."""
@@ -358,6 +373,8 @@ class _Seam:
             middle = (upper[0], np.asarray((upper[1] + lower[1]) / 2, np.float32))
             self.over = self.under = self._darkest(image, middle)
         self.close = 0.42 if self.is_open else 0.5
+        self.overlap = max(0.022, 1.8 / face.unit) if self.is_open else 0.0
+        """How far lips that are open in the picture are laid over each other when shut, units: their edges are never sharp."""
         self.centre = (local[13] + self.close * (local[14] - local[13])).astype(np.float32)
 
     def _curve(self, points: Floats) -> tuple[Floats, Floats]:
@@ -436,13 +453,13 @@ class _Seam:
             line = line + (trim if lowest else -trim)
         return np.asarray(away_v - line if lowest else line - away_v, np.float32)
 
-    def upper(self, at: Floats) -> Floats:
-        """Return how much of each (h, w, 2) place belongs to the upper layer, 0 to 1."""
-        return warp.feather(self._beyond(at, self.over, False), self.soft)
+    def above(self, at: Floats) -> Floats:
+        """Return how deep each (h, w, 2) place lies in the upper layer, pixels from its edge; negative outside."""
+        return self._beyond(at, self.over, False)
 
-    def lower(self, at: Floats) -> Floats:
-        """Return how much of each (h, w, 2) place belongs to the lower layer, 0 to 1."""
-        return warp.feather(self._beyond(at, self.under, True), self.soft)
+    def below(self, at: Floats) -> Floats:
+        """Return how deep each (h, w, 2) place lies in the lower layer, pixels from its edge; negative outside."""
+        return self._beyond(at, self.under, True)
 
     def zone(self, at: Floats) -> Floats:
         """Return 1 on the lips, falling to 0 a little outside them."""
@@ -481,7 +498,7 @@ def _shapes(local: Floats, seam: _Seam) -> dict[str, Floats]:
     # Rest: bring the inner edges together; outer edges follow in part.
     rest = new("rest")
     if seam.is_open:
-        gap = np.maximum(local[lower[3], 1] - local[upper[3], 1], 0)
+        gap = np.maximum(local[lower[3], 1] - local[upper[3], 1], 0) + seam.overlap * (1 - u**4)
         for row, follow_up, follow_low in zip(range(4), (0.55, 0.75, 0.9, 1.0), (0.8, 0.88, 0.95, 1.0), strict=True):
             rest[upper[row, 1:-1], 1] = (seam.close * gap * follow_up)[1:-1]
             rest[lower[row, 1:-1], 1] = (-(1 - seam.close) * gap * follow_low)[1:-1]
@@ -604,8 +621,8 @@ def _shapes(local: Floats, seam: _Seam) -> dict[str, Floats]:
     return shapes
 
 
-def _amounts(names: list[str], weights: Floats, scale: float) -> Floats:
-    """Turn (52,) ARKit weights into the shapes' amounts, in the order of `names`, for a mouth of that scale."""
+def _amounts(names: list[str], weights: Floats, seam: _Seam) -> Floats:
+    """Turn (52,) ARKit weights into the shapes' amounts, in the order of `names`."""
 
     def w(name: str) -> float:
         return float(weights[ARKIT_INDEX[name]])
@@ -613,9 +630,12 @@ def _amounts(names: list[str], weights: Floats, scale: float) -> Floats:
     def both(name: str) -> float:
         return 0.5 * (w(f"{name}Left") + w(f"{name}Right"))
 
+    scale = seam.scale
     jaw = JAW * scale * w("jawOpen")
     raised = 0.035 * both("mouthUpperUp")
     lips_apart = max(0.0, jaw * (1 - w("mouthClose")) + (0.045 * both("mouthLowerDown") - 0.03 * w("mouthPucker")) * (1 - w("mouthClose")))
+    if seam.overlap:  # lips that lie on each other first part by that
+        lips_apart += seam.overlap * min(1.0, lips_apart / seam.overlap)
     amount = {
         "rest": 1.0, "jaw": jaw, "gap": lips_apart, "upperUp": raised * (1 - w("mouthClose")),
         "pucker": w("mouthPucker"), "funnel": w("mouthFunnel"),
@@ -700,7 +720,8 @@ def _own_teeth(
     local = np.stack([x, y, np.full_like(x, 0.04)], -1) + seam.centre
     at = (face.centre[:2] + face.shift(local)).astype(np.float32)
     colour = warp.sample(image, at)
-    between = (1 - seam.upper(at)) * (1 - seam.lower(at)) * seam.between(at)
+    over, under = warp.feather(seam.above(at), seam.soft), warp.feather(seam.below(at), seam.soft)
+    between = (1 - over) * (1 - under) * seam.between(at)
     light, red = _light_and_red(colour.astype(np.float32))
     skin_light, skin_red = (float(v) for v in _light_and_red(skin))
     lip_light, lip_red = (float(v) for v in _light_and_red(lip))
@@ -713,7 +734,7 @@ def _own_teeth(
         return None
     # Where the lips covered the teeth, go on with what is nearest, so that a lip drawn back shows teeth and not lip.
     solid = fill(colour, (tooth > 0.85).astype(np.float32))
-    roots = (np.cumsum(tooth[::-1] > 0.5, axis=0)[::-1] > 0) & (seam.upper(at) > 0.2)
+    roots = (np.cumsum(tooth[::-1] > 0.5, axis=0)[::-1] > 0) & (over > 0.2)
     alpha = np.maximum(tooth, roots)
     kept = np.where((tooth > 0.85)[..., None], colour, solid)
     return mouth.Layer(np.asarray(kept, np.uint8), np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.7), np.float32), (-float(wide), -up), scale)
