@@ -637,7 +637,8 @@ def _amounts(names: list[str], weights: Floats, seam: _Seam) -> Floats:
     if seam.overlap:  # lips that lie on each other first part by that
         lips_apart += seam.overlap * min(1.0, lips_apart / seam.overlap)
     amount = {
-        "rest": 1.0, "jaw": jaw, "gap": lips_apart, "upperUp": raised * (1 - w("mouthClose")),
+        # Shut lips hold the chin: it cannot hang as far as the jaw's curve, which is on its way to the next vowel, would have it.
+        "rest": 1.0, "jaw": jaw * (1 - 0.75 * w("mouthClose")), "gap": lips_apart, "upperUp": raised * (1 - w("mouthClose")),
         "pucker": w("mouthPucker"), "funnel": w("mouthFunnel"),
         "rollUpper": w("mouthRollUpper"), "rollLower": w("mouthRollLower"),
         "shrugUpper": w("mouthShrugUpper"), "shrugLower": w("mouthShrugLower"),
