@@ -31,4 +31,11 @@ TABLE = Registry(
         about=("One picture to a talking person by smooth warping, no weights of its own",
                "一张图片变成会说话的人：平滑形变，无需专门权重"),
     ),
+    Entry(
+        name="wav2lip", target="huashen.talking_head.wav2lip:Wav2Lip", licence="Apache-2.0 / research, non-commercial",
+        about=("The published network draws the mouth, from sound alone; its weights have to be imported",
+               "由已发表的网络只凭声音绘制口型；权重需自行导入"),
+        extra="wav2lip", modules=("onnxruntime",), weights=("wav2lip_gan", "wav2lip"),
+        source="Prajwal et al., ACM Multimedia 2020; https://github.com/Rudrabha/Wav2Lip",
+    ),
 )  # fmt: skip

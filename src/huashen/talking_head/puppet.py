@@ -247,12 +247,13 @@ class Rig:
         if mask is None:
             return None, crop
         unit = self.face.unit
-        wide = cv2.GaussianBlur(cv2.dilate(mask[ys, xs], _disc(0.012 * unit)), (0, 0), max(0.8, 0.008 * unit))
-        matte = np.clip(wide * 1.15, 0, 1)
-        hole = cv2.dilate(matte, _disc(0.02 * unit)) > 0.02
+        # What the matte is not sure of stays where it is: half a collar must not be taken for background and filled.
+        person = (mask[ys, xs] > 0.5).astype(np.float32)
+        matte = cv2.GaussianBlur(cv2.dilate(person, _disc(0.015 * unit)), (0, 0), max(0.8, 0.010 * unit))
+        hole = cv2.dilate(person, _disc(0.045 * unit)) > 0
         behind = go_on(crop, np.where(hole, 0, 1).astype(np.float32), reach=0.5 * unit)
         hold = cv2.resize(self._hold, (crop.shape[1], crop.shape[0]), interpolation=cv2.INTER_LINEAR)
-        share = np.clip(hold * 4, 0, 1)
+        share = warp.feather(hold - 0.62, 0.25)
         plate = cv2.blendLinear(behind, crop, share, 1 - share)
         return np.asarray(matte, np.float32), np.asarray(plate, np.uint8)
 
