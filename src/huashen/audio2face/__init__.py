@@ -41,4 +41,10 @@ TABLE = Registry(
         name="signal", target="huashen.audio2face.signal:Signal", licence="Apache-2.0",
         about=("From the sound alone: loudness and spectrum, any language", "只由声音驱动：响度与频谱，任何语言"),
     ),
+    Entry(
+        name="hear", target="huashen.audio2face.learned:Hear", licence="Apache-2.0", modules=("onnxruntime",),
+        about=("From the sound alone, by a network that learned from talking people, any language",
+               "只由声音驱动：由真人说话学得的网络，任何语言"),
+        source="trained by huashen.train.audio2face, docs/models/audio2face.md",
+    ),
 )  # fmt: skip

@@ -29,6 +29,8 @@ _AT = {name: i for i, name in enumerate(CHANNELS)}
 class Estimate:
     """Guesses the mouth's channels, and how closed the lips are, from what an ear hears."""
 
+    bands = BANDS
+
     def __init__(self) -> None:
         self._taps, self._mean, self._spread = _filter()
         about = np.hanning(2 * _ROUND + 3)[1:-1]

@@ -2,11 +2,12 @@
 
 from collections import deque
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from huashen.audio2face.ear import BANDS, TICKS, Ear
+from huashen.audio2face.ear import TICKS, Ear
 from huashen.audio2face.estimate import Estimate
 from huashen.audio2face.phones import CHANNELS
 from huashen.types import Audio, Floats
@@ -16,15 +17,28 @@ _QUIET = 0.12
 _PAUSE = 14  # ticks of quiet that make a pause
 
 
+class Guess(Protocol):
+    """Guesses the mouth from what an ear of `bands` bands hears."""
+
+    bands: int
+
+    def hear(self, tick: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Take the next tick; return the guesses, (14,) each, that it completes: one for every tick, in order."""
+        ...
+
+
 class Listener:
     """Keeps the last half second of what an ear heard, and what follows as far as it has come.
 
-    Needs at most `REACH` seconds of sound past the moment it is asked for.
+    Needs at most `REACH` seconds of sound past the moment it is asked for, or as much as the guess does.
+
+    Args:
+        guess: what guesses the mouth; the linear filter without one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, guess: Guess | None = None) -> None:
         self._ear: Ear | None = None
-        self._estimate = Estimate()
+        self._estimate = guess or Estimate()
         self._loud: deque[float] = deque()
         self._guess: deque[NDArray[np.float64]] = deque()
         self._tick = 0  # of the first in both
@@ -35,10 +49,10 @@ class Listener:
     def hear(self, audio: Audio) -> None:
         """Take the next piece of sound."""
         if self._ear is None:
-            self._ear = Ear(audio.rate)
+            self._ear = Ear(audio.rate, bands=self._estimate.bands)
         samples: Floats = np.asarray(audio.samples, np.float32)
         for heard in self._ear.hear(samples):
-            self._loud.append(float(heard[BANDS]))
+            self._loud.append(float(heard[-1]))
             self._guess.extend(self._estimate.hear(heard))
 
     def forget(self, time: float) -> None:

@@ -1,0 +1,178 @@
+"""The mouth from the sound alone, by a small network that learned from talking people what their mouths do (`huashen.train.audio2face`).
+
+Its card, with what it was trained on and how well it does on people it never heard, is docs/models/audio2face.md.
+"""
+
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huashen.audio2face.life import Life
+from huashen.audio2face.listen import Listener
+from huashen.audio2face.phones import CHANNELS, blend
+from huashen.audio2face.stream import moments
+from huashen.types import Motion, Speech
+
+FILE = Path(__file__).with_name("hear.onnx")
+_TOP = 0.2
+"""What the 95th percentile of a speaker's gap is here, in distances between the outer eye corners: 0.17 to 0.22 on real people."""
+_WIDE = 0.045  # the same for a standard deviation of the width
+_REACH, _ROUND = 7, 4
+"""Ticks to each side: the loudest of the former, averaged over the latter, says whether somebody speaks."""
+
+_AT = {name: i for i, name in enumerate(CHANNELS)}
+
+Array = NDArray[np.float64]
+
+
+class Hear:
+    """Moves the face by what a network hears in the voice; heeds no marks.
+
+    Args:
+        still: keep head and gaze (almost) still; blinks stay.
+        seed: which person's blinks, glances and sway.
+        amplitude: size of the mouth's movements, 1 for natural speech; 0 to 2.
+        life: whether there is anything besides the mouth.
+    """
+
+    lookahead = 0.2
+
+    def __init__(self, *, still: bool = False, seed: int = 0, amplitude: float = 1.0, life: bool = True) -> None:
+        self._still = still
+        self._seed = seed
+        self._amplitude = amplitude
+        self._lively = life
+        self._network = network()
+
+    def drive(self, speech: Iterable[Speech], fps: Fraction) -> Iterator[Motion]:
+        """Yield one Motion a frame; see `Driver`."""
+        listener = Listener(Hearing(self._network))
+        life = Life(still=self._still, seed=self._seed)
+        for moment in moments(speech, fps, self.lookahead, lambda piece, first: listener.hear(piece.audio)):
+            for time, strength in listener.beats(moment.end):
+                life.beat(time, strength)
+            for time in listener.pauses(moment.end):
+                life.pause(time)
+            own = life.at(moment.middle, left=moment.left) if self._lively else None
+            yield Motion(*blend(listener.mouth(moment.middle), self._amplitude, own, life.lopsided), moment.audio)
+            listener.forget(moment.begin)
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network, one step at a time, and what its numbers mean."""
+
+    session: Any
+    """onnxruntime's; takes `heard` (1, bands + 1, enter) and `state`, gives `mouth` (1, channels) and the next state."""
+    bands: int
+    enter: int
+    """Ticks a step takes; the last two are new."""
+    ahead: int
+    """Steps by which its answer is late."""
+    channels: tuple[str, ...]
+    gap: tuple[Array, Array]
+    """What the network says of the gap, and the share of the speaker's 95th percentile that is as frequent."""
+    rest: NDArray[np.float32]
+    """The state after long silence."""
+
+    def step(self, heard: NDArray[np.float32], state: NDArray[np.float32]) -> tuple[Array, NDArray[np.float32]]:
+        """Return the mouth, (channels,), and the next state."""
+        mouth, after = self.session.run(("mouth", "after"), {"heard": heard[None], "state": state})
+        return mouth[0].astype(np.float64), after
+
+
+@lru_cache(maxsize=2)
+def network(file: Path = FILE) -> Network:
+    """Load a network that `huashen.train.audio2face` wrote."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # a step is too small to share
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    card = json.loads(session.get_modelmeta().custom_metadata_map["huashen"])
+    shape = {tensor.name: tensor.shape for tensor in session.get_inputs()}
+    rest = np.zeros(shape["state"], np.float32)
+    loaded = Network(
+        session, shape["heard"][1] - 1, shape["heard"][2], card["ahead"], tuple(card["channels"]),
+        (np.array(card["gap"][0]), np.array(card["gap"][1])), rest,
+    )  # fmt: skip
+    silence = np.zeros(shape["heard"][1:], np.float32)
+    for _ in range(2 * shape["state"][2]):  # longer than it remembers
+        _, rest[:] = loaded.step(silence, rest)
+    return loaded
+
+
+class Hearing:
+    """One stream's guess of the mouth; see `huashen.audio2face.listen.Guess`."""
+
+    def __init__(self, network: Network) -> None:
+        self.bands = network.bands
+        self._network = network
+        self._state = network.rest
+        self._ticks: deque[Array] = deque([np.zeros(network.bands + 1)] * network.enter, maxlen=network.enter)
+        self._count = 0
+        self._late = 2 * network.ahead  # ticks
+        heard = self._late + _REACH + _ROUND + 1  # the tick that the network has come to has as many before it as it has after
+        self._loud: deque[float] = deque([0.0] * heard, maxlen=heard)
+        self._last: Array | None = None
+        about = np.hanning(2 * _ROUND + 3)[1:-1]
+        self._about = about / about.sum()
+
+    def hear(self, tick: Array) -> list[Array]:
+        """Take the next tick; return the guesses for the ticks that it completes."""
+        self._ticks.append(tick)
+        self._loud.append(float(tick[-1]))
+        self._count += 1
+        if self._count % 2 == 0:  # a step falls on every even tick, counted from 0
+            return []
+        said, self._state = self._network.step(np.stack(self._ticks, 1).astype(np.float32), self._state)
+        if self._count <= self._late:
+            return []
+        before, self._last = self._last, self._mouth(said, self._voice())
+        return [self._last] if before is None else [(before + self._last) / 2, self._last]
+
+    def _voice(self) -> float:
+        """Return how loud it is about the tick that the network has come to."""
+        loud = np.array(self._loud)[: 2 * (_REACH + _ROUND) + 1]
+        return float(self._about @ np.lib.stride_tricks.sliding_window_view(loud, 2 * _REACH + 1).max(1))
+
+    def _mouth(self, said: Array, voice: float) -> Array:
+        """Return the channels, and how closed the lips are, for what the network says."""
+        value = dict(zip(self._network.channels, np.clip(said, -3.0, 3.0).tolist(), strict=True))
+        awake = _ease((voice - 0.1) / 0.3)
+        share = awake * float(np.interp(value["gap"], *self._network.gap))
+        wide = awake * _WIDE * value["width"]
+        found = np.zeros(len(CHANNELS) + 1)
+        if wide > 0:
+            high = min(max(0.5 + 0.25 * value["corners"], 0.0), 1.0)
+            found[_AT["stretch"]] = (1 - 0.5 * high) * wide / 0.13
+            found[_AT["smile"]] = 0.5 * high * wide / 0.10
+        else:
+            out = min(max(0.45 + 0.25 * share + 0.1 * value["protrusion"], 0.0), 0.9)  # open and round is a funnel
+            found[_AT["pucker"]] = (1 - out) * -wide / 0.17
+            found[_AT["funnel"]] = out * -wide / 0.10
+        lips = awake * 0.05 + 0.45 * share
+        found[_AT["upper"]] = max(0.0, 0.45 * lips + awake * 0.05 * value["upper"])
+        found[_AT["lower"]] = max(0.0, lips + awake * 0.07 * value["lower"])
+        own = 0.035 * found[_AT["upper"]] + 0.045 * found[_AT["lower"]] - 0.03 * found[_AT["pucker"]]
+        found[_AT["jaw"]] = max(0.0, (_TOP * share - own) / 0.30) + 0.05 * awake
+        # The less of a lip is seen while the mouth is nearly closed, the more it is rolled in.
+        near = awake * _ease((0.5 - share) / 0.4)
+        found[_AT["roll"]] = near * 0.15 * max(0.0, -value["upper_lip"])
+        found[_AT["tuck"]] = near * 0.15 * max(0.0, -value["lower_lip"])
+        found[-1] = awake * _ease((0.14 - share) / 0.12)
+        return found
+
+
+def _ease(x: float) -> float:
+    x = min(max(x, 0.0), 1.0)
+    return x * x * (3 - 2 * x)
