@@ -434,7 +434,7 @@ def weights_get(
     """Fetch weights."""
     from huashen import weights
 
-    for name in names or list(weights.CARDS):
+    for name in names or [c.name for c in weights.CARDS.values() if c.sources]:  # the others have to be imported
         card = weights.card(name)
         if not weights.present(name) and not quiet:
             _note(tr(f"fetching {card.file} …", f"正在获取 {card.file} …"))

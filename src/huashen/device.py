@@ -4,8 +4,14 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from huashen.errors import UnreadableError
 from huashen.types import Floats
+from huashen.words import tr
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 
 def threads() -> int:
@@ -41,3 +47,25 @@ def litert(network: Path | bytes, *, count: int | None = None) -> Callable[[Floa
             return tuple(interpreter.get_tensor(index) for index in exits)
 
     return run
+
+
+def onnx(network: Path) -> "InferenceSession":
+    """Load an .onnx network, on a GPU where onnxruntime has one. It may be run from several threads.
+
+    Raises:
+        UnreadableError: the file is missing or broken.
+    """
+    import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile, NotImplemented
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads()
+    options.log_severity_level = 3
+    usable = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in onnxruntime.get_available_providers()]
+    try:
+        return onnxruntime.InferenceSession(str(network), options, providers=usable)
+    except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile, NotImplemented) as error:
+        reason = str(error).strip().splitlines()[0][:160]
+        raise UnreadableError(
+            tr(f"{network} cannot be run by onnxruntime ({reason})", f"onnxruntime 无法运行 {network}（{reason}）")
+        ) from error

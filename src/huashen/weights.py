@@ -76,11 +76,14 @@ class Card:
     """Whether its licence allows commercial use."""
     about: tuple[str, str]
     """One line in English, one in Chinese."""
+    page: str = ""
+    """Where its makers give it to those who accept their terms; such a file has no sources and is imported."""
 
 
 # The last wheel of MediaPipe that carries its models; later ones leave them out.
 _MEDIAPIPE = Wheel("mediapipe", "0.10.21", "3.11", "manylinux_2_28_x86_64")
 _SKIMAGE = Wheel("scikit-image", "0.26.0", "3.11", "manylinux_2_28_x86_64")
+_WAV2LIP = "https://github.com/Rudrabha/Wav2Lip#getting-the-weights"
 
 CARDS: dict[str, Card] = {
     card.name: card
@@ -126,6 +129,16 @@ CARDS: dict[str, Card] = {
             "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
             (Member(_SKIMAGE, "skimage/data/astronaut.png"),), "public domain", "yes",
             ("The example portrait: Eileen Collins, NASA, 1992", "示例人像：艾琳·柯林斯，NASA，1992"),
+        ),
+        Card(
+            "wav2lip_gan", "wav2lip_gan.pth", 435_801_865,
+            "ca9ab7b7b812c0e80a6e70a5977c545a1e8a365a6c49d5e533023c034d7ac3d8", (), "research, non-commercial", "no",
+            ("Wav2Lip, trained with the picture-quality discriminator: sharper teeth", "Wav2Lip（带画质判别器训练）：牙齿更清晰"), _WAV2LIP,
+        ),
+        Card(
+            "wav2lip", "wav2lip.pth", 435_807_851,
+            "b78b681b68ad9fe6c6fb1debc6ff43ad05834a8af8a62ffc4167b7b34ef63c37", (), "research, non-commercial", "no",
+            ("Wav2Lip: follows the sound closest", "Wav2Lip：与声音最贴合"), _WAV2LIP,
         ),
     )
 }  # fmt: skip
@@ -260,6 +273,12 @@ def _fetch(wanted: Card, goal: Path, progress: Progress) -> None:
         if _whole(wanted):
             return
         reasons.append(tr(f"{source} does not hold it", f"{source} 中没有该文件"))
+    if wanted.page and not reasons:
+        raise MissingWeightsError(tr(
+            f"{wanted.file} is not in {goal.parent}; get it at {wanted.page} (licence: {wanted.licence}),"
+            " then run: huashen weights import FILE",
+            f"{goal.parent} 中没有 {wanted.file}；请从 {wanted.page} 获取（许可：{wanted.licence}），然后运行：huashen weights import 文件",
+        ))  # fmt: skip
     why = "; ".join(reasons) or tr("it has no source", "没有来源")
     raise MissingWeightsError(tr(
         f"{wanted.file} is not in {goal.parent} and could not be fetched ({why}); run 'huashen weights get {wanted.name}' where"

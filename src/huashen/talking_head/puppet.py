@@ -105,25 +105,34 @@ class Rig:
             _Eye(image, points, self.face, mesh.LEFT_EYE_UPPER, mesh.LEFT_EYE_LOWER, mesh.LEFT_IRIS, mesh.LEFT_BROW, "Left", skin),
         ]
 
-    def draw(self, weights: Floats, head: Floats) -> Image:
-        """Draw one frame: (52,) ARKit weights and (6,) head pose to a fresh picture."""
+    def draw(self, weights: Floats, head: Floats, *, spoken: Image | None = None) -> Image:
+        """Draw one frame: (52,) ARKit weights and (6,) head pose to a fresh picture.
+
+        Args:
+            weights, head: see `Motion`.
+            spoken: this picture with a mouth that another engine drew: it is taken along, and not moved by itself.
+        """
         import cv2
 
+        image = self.image if spoken is None else spoken
         amounts = _amounts(self._names, weights, self._seam)
+        if spoken is not None:
+            amounts[self._names.index("rest")] = 0
         turn = self._head.turn(head) if np.any(head) else None
         forward = _mix(amounts, self._around)
         if turn:
             forward += self._head.displace(self._depth, self._hold, turn, self.face)
         back = warp.invert(self._grid, forward)
         fetched = self._roi.fetch(warp.fine(self._grid, back))
-        warped = warp.sample(self.image, fetched)
+        warped = warp.sample(image, fetched)
         if self._matte is not None and turn:
             share = warp.sample(self._matte, fetched - self._roi.origin, sharp=False)
             warped = cv2.blendLinear(warped, self._plate, share, 1 - share)
-        self._open_mouth(warped, weights, amounts, turn)
+        if spoken is None:
+            self._open_mouth(warped, weights, amounts, turn)
         for eye in self._eyes:
-            eye.draw(self.image, warped, fetched, self._roi, weights, self._carried(eye.place, turn))
-        out = self.image.copy()
+            eye.draw(image, warped, fetched, self._roi, weights, self._carried(eye.place, turn))
+        out = image.copy()
         self._roi.paste(out, warped)
         return out
 

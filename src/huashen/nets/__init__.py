@@ -1,0 +1,1 @@
+"""Published networks as torch modules, one file each, and the writing of ONNX files."""

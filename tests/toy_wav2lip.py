@@ -1,0 +1,40 @@
+"""Networks with Wav2Lip's inputs and outputs, small enough to make in a test."""
+
+from pathlib import Path
+
+import numpy as np
+
+from huashen.nets.onnx import Graph
+
+
+def copying(file: Path, *, side: int = 96, heard: float = 0.0) -> Path:
+    """Write a network that gives back the reference face, its colours pushed by what it hears.
+
+    Args:
+        file: where to.
+        side: side of the crop.
+        heard: grey levels in [0, 1] that full loudness in all bands adds.
+    """
+    graph = Graph("toy")
+    mel, face = graph.input("mel", ("b", 1, 80, 16)), graph.input("face", ("b", 6, side, side))
+    pick = np.zeros((3, 6, 1, 1), np.float32)
+    pick[[0, 1, 2], [3, 4, 5]] = 1
+    seen = graph.convolve(face, pick, np.zeros(3, np.float32))
+    weight = np.full((3, 1, 80, 16), heard / (80 * 16 * 8), np.float32)  # mel goes from -4 to 4
+    push = graph.convolve(mel, weight, np.full(3, heard / 2, np.float32))
+    ends = (graph.constant(np.array(end, np.float32)) for end in (0.0, 1.0))
+    graph.output("frames", graph.apply("Clip", graph.apply("Add", seen, push), *ends), ("b", 3, side, side))
+    graph.save(file)
+    return file
+
+
+def random(file: Path, *, side: int = 96, seed: int = 0) -> Path:
+    """Write a network of random weights that heeds both its inputs."""
+    dice = np.random.default_rng(seed)
+    graph = Graph("toy")
+    mel, face = graph.input("mel", ("b", 1, 80, 16)), graph.input("face", ("b", 6, side, side))
+    seen = graph.convolve(face, dice.normal(0, 0.2, (3, 6, 3, 3)).astype(np.float32), np.zeros(3, np.float32), pad=1)
+    heard = graph.convolve(mel, dice.normal(0, 0.05, (3, 1, 80, 16)).astype(np.float32), np.zeros(3, np.float32))
+    graph.output("frames", graph.apply("Sigmoid", graph.apply("Add", seen, heard)), ("b", 3, side, side))
+    graph.save(file)
+    return file
