@@ -26,16 +26,17 @@ def prefetch(source: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
         depth: values held ready, at least 1.
     """
     ready: queue.Queue[tuple[T] | BaseException | None] = queue.Queue(depth)
-    stop = threading.Event()
+    stop, over = threading.Event(), threading.Event()
 
     def draw() -> None:
         end: BaseException | None = None
         try:
             try:
-                for value in source:
-                    if stop.is_set():
-                        break
-                    ready.put((value,))
+                if not stop.is_set():
+                    for value in source:
+                        if stop.is_set():
+                            break
+                        ready.put((value,))
             finally:
                 close = getattr(source, "close", None)
                 if close is not None:
@@ -44,20 +45,26 @@ def prefetch(source: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
             end = error
         if not stop.is_set():
             ready.put(end)
+        over.set()
 
     thread = threading.Thread(target=draw, name="prefetch", daemon=True)
-    thread.start()
     try:
+        try:
+            thread.start()  # Ctrl-C may strike while this waits for the thread to begin; it runs all the same
+        except RuntimeError:
+            over.set()
+            raise
         while isinstance(got := ready.get(), tuple):
             yield got[0]
         if got is not None:
             raise got
     finally:
         stop.set()
-        while thread.is_alive():
+        while not over.wait(0.02):
             while not ready.empty():  # room for a put that waits
                 ready.get_nowait()
-            thread.join(0.02)
+        if thread.ident is not None:
+            thread.join()
 
 
 def first_sample(index: int, rate: int, fps: Fraction) -> int:

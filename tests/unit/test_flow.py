@@ -158,3 +158,29 @@ def test_prefetch_ends_its_thread_when_the_reader_fails() -> None:
     with pytest.raises(KeyError):
         read()
     assert not threads()
+
+
+def test_ctrl_c_while_the_thread_begins_still_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, closed = threading.Event(), threading.Event()
+
+    def source() -> Iterator[int]:
+        began.set()
+        try:
+            yield from range(1000)
+        finally:
+            closed.set()
+
+    start = threading.Thread.start
+
+    def interrupted(self: threading.Thread) -> None:
+        start(self)
+        if self.name == "prefetch":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    numbers = source()
+    with pytest.raises(KeyboardInterrupt):
+        next(prefetch(numbers))
+    assert closed.is_set() or not began.is_set()
+    numbers.close()  # nobody else runs it any more
+    assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]
