@@ -54,7 +54,7 @@ def palette(skin: Floats, lip: Floats) -> Palette:
     """
     light = float(skin @ np.array([0.299, 0.587, 0.114]))
     tint = skin / max(light, 1.0)
-    teeth = np.clip((0.62 + 0.38 * tint) * min(1.12 * light + 8, 222.0), 0, 238)
+    teeth = np.clip((0.62 + 0.38 * tint) * min(1.03 * light, 216.0), 0, 238)
     return Palette(
         teeth=teeth.astype(np.float32),
         gum=np.asarray(0.62 * lip + 0.1 * skin, np.float32),
