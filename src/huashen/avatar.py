@@ -118,12 +118,25 @@ def _faces(image: Image, box: tuple[float, float, float, float] | None, shown: s
 
 def _mask(image: Image, face: Face) -> Floats | None:
     """Tell the person from the background; None where the answer cannot be trusted."""
+    matting = load("matting")
+    mask: Floats = matting.mask(image)
+    if _trusted(mask, face):
+        return mask
+    # Among several people, or far from the lens, a look at this one alone may tell more.
+    points = face.landmarks.points[:468, :2]
+    middle, reach = points.mean(0), 1.9 * float(np.ptp(points, axis=0).max())
+    x0, y0 = np.maximum(middle - reach, 0).astype(int)
+    x1, y1 = np.minimum(middle + reach, image.shape[1::-1]).astype(int)
+    alone = np.zeros_like(mask)
+    alone[y0:y1, x0:x1] = matting.mask(np.ascontiguousarray(image[y0:y1, x0:x1]))
+    return alone if _trusted(alone, face) else None
+
+
+def _trusted(mask: Floats, face: Face) -> bool:
+    """Return whether a mask holds the face and leaves some background."""
     import cv2
 
-    mask: Floats = load("matting").mask(image)
     hull = cv2.convexHull(face.landmarks.points[:468, :2].round().astype(np.int32))
     inside = np.zeros(mask.shape, np.uint8)
     cv2.fillConvexPoly(inside, hull, 1)
-    if mask[inside > 0].mean() < 0.85 or mask.mean() > 0.97:
-        return None
-    return mask
+    return bool(mask[inside > 0].mean() >= 0.85 and mask.mean() <= 0.97)

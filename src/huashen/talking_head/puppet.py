@@ -93,7 +93,7 @@ class Rig:
             step=max(1, round(unit / 56)),
         )  # fmt: skip
         shifts = np.stack([self.face.shift(d) for d in shapes.values()])
-        self._build_fields(points, shifts)
+        self._build_fields(points, shifts, matted=avatar.mask is not None)
         outline = np.concatenate([mesh.UPPER_LIP[0], mesh.LOWER_LIP[0]])
         self._lips, self._lip_places, self._lip_shifts = points[outline, :2], self.local[outline], shifts[:, outline]
         self._roi = _Pixels(image, self._grid)
@@ -197,7 +197,7 @@ class Rig:
         low, high = shown.min(0), shown.max(0)
         return max(0.0, float(low[0])), max(0.0, float(low[1])), min(float(width), float(high[0])), min(float(height), float(high[1]))
 
-    def _build_fields(self, points: Floats, shifts: Floats) -> None:
+    def _build_fields(self, points: Floats, shifts: Floats, *, matted: bool) -> None:
         """Spread every shape's displacements of the mesh over the grids: all round, and for the upper and the lower lip's side."""
         flat = points[:468, :2]
         ring = _ring(self.local)
@@ -232,8 +232,8 @@ class Rig:
         around = arrange(splines["around"].on(self._mouth, every=2), nodes)
         # Towards the corners of the mouth (`taper`) both sides become one, or it would tear there.
         self._upper, self._lower = one_side("upper"), one_side("lower")
-        self._depth, self._hold = self._head.model(self.face, self._grid)
-        self._mouth_depth, self._mouth_hold = self._head.model(self.face, self._mouth)
+        self._depth, self._hold = self._head.model(self.face, self._grid, matted=matted)
+        self._mouth_depth, self._mouth_hold = self._head.model(self.face, self._mouth, matted=matted)
 
     def _near(self, at: Floats) -> Floats:
         """Return 1 on the face, falling to 0 outside it, so that expressions leave hair and background alone."""
@@ -325,6 +325,8 @@ class _HeadModel:
         known = np.concatenate([local[:, 2:], np.full((len(ring), 1), self.ear + 0.12, np.float32)])
         self._depth = warp.Spline(anchors, known, smooth=3e-3)
         self._nearest = float(local[:, 2].min())
+        self._wide = float(local[454, 0] - local[234, 0]) / 2
+        self._tall, self._middle = float(local[152, 1] - local[10, 1]) / 2, float(local[152, 1] + local[10, 1]) / 2
 
     def turn(self, head: Floats) -> _Turn:
         """Make a turn from (6,) pose in the order of `types.HEAD`."""
@@ -338,8 +340,11 @@ class _HeadModel:
             np.array([head[3], head[4], 0], np.float32),
         )  # fmt: skip
 
-    def model(self, face: mesh.FaceFrame, grid: warp.Grid) -> tuple[Floats, Floats]:
-        """Return for a grid's nodes their (rows, columns, 3) local coordinates and how firmly they belong to the head."""
+    def model(self, face: mesh.FaceFrame, grid: warp.Grid, *, matted: bool) -> tuple[Floats, Floats]:
+        """Return for a grid's nodes their (rows, columns, 3) local coordinates and how firmly they belong to the head.
+
+        Where no matte tells the person from the background (`matted` is false), what is farther from the face than hair is held back.
+        """
         at = grid.nodes()
         depth = np.clip(self._depth.on(grid, every=2)[..., 0], self._nearest, self.ear + 0.15)
         # A place and its depth give the two other coordinates, since the picture is an orthographic view.
@@ -348,6 +353,9 @@ class _HeadModel:
         down = warp.feather((self.chin + 0.62 - place[..., 1]), 0.62)
         side = warp.feather(2.35 - np.abs(place[..., 0] - self.pivot[0]), 0.45)
         top = warp.feather(place[..., 1] + 2.9, 0.5)
+        if not matted:
+            far = np.hypot((place[..., 0] - self.pivot[0]) / self._wide, (place[..., 1] - self._middle) / self._tall)
+            top = top * warp.feather(1.75 - far, 0.45)
         return np.concatenate([place, depth[..., None]], -1).astype(np.float32), np.asarray(down * side * top, np.float32)
 
     def displace(self, model: Floats, hold: Floats, turn: _Turn, face: mesh.FaceFrame) -> Floats:
