@@ -91,6 +91,14 @@ def test_a_wrong_overall_colour_is_put_right(toys: Path, person: Avatar, degrees
     assert change(fine, avatar.image) < 0.03 * change(crude, avatar.image)
 
 
+@pytest.mark.parametrize("degrees", [0, 4, 20])
+def test_nothing_of_the_old_mouth_shines_through_the_new_one(toys: Path, person: Avatar, degrees: float) -> None:
+    avatar = leaning(person, degrees)
+    image = spoken(Wav2Lip(weights=toys / "flat.onnx"), avatar, said(0.3))[3]
+    x, y = avatar.face.landmarks.points[13, :2].astype(int)
+    assert np.ptp(image[y - 6 : y + 7, x - 10 : x + 11].astype(int), axis=(0, 1)).max() <= 2
+
+
 @pytest.mark.parametrize("degrees", [0, 20])
 def test_only_the_lower_face_is_touched_and_its_edge_is_soft(toys: Path, person: Avatar, degrees: float) -> None:
     flat = replace(person, image=np.full_like(person.image, 128))
@@ -298,7 +306,7 @@ def test_the_rest_of_a_picture_lives_round_the_drawn_mouth(toys: Path, person: A
     engine = Wav2Lip(weights=toys / "flat.onnx", driver=load("audio2face", seed=2))
     images = [frame.image.astype(int) for frame in engine.animate(person, [said(1.0)]).frames]
     x, y = person.face.landmarks.points[13, :2].astype(int)
-    assert all(image[y, x, 1] > 200 and image[y, x, 0] < 60 for image in images), "the mouth is not the drawn one"
+    assert all(image[y, x, 1] > image[y, x, 0] + 80 for image in images), "the mouth is not the drawn one"
     eyes = person.face.landmarks.points[[33, 263], :2].astype(int)
     above = slice(eyes[:, 1].min() - 20, eyes[:, 1].max() + 20), slice(eyes[0, 0] - 10, eyes[1, 0] + 10)
     assert max(np.abs(a[above] - b[above]).mean() for a, b in pairwise(images)) > 0.3, "the eyes stand still"

@@ -451,7 +451,7 @@ class _Blended:
         self._own = own[y0:y1, x0:x1].astype(np.float32)
         self._scale = np.array([[width / side, 0, (width / side - 1) / 2 - x0], [0, height / side, (height / side - 1) / 2 - y0]])
         self._fine = self._own - self._large(self._small)
-        self._back = matrix[:, 2] - (x0, y0), turn
+        self._find_way_back(matrix[:, 2] - (x0, y0), turn)
         self._rim = _Rim(np.asarray(cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA), np.float32))
 
     def paste(self, drawn: Floats, share: float) -> Image:
@@ -461,12 +461,19 @@ class _Blended:
         face = np.ascontiguousarray(drawn[::-1].transpose(1, 2, 0)) * np.float32(255)
         face += self._rim.offset(self._small - face)
         soft = self._side / 96
-        change = cv2.GaussianBlur(np.abs(self._small - face).max(2), (0, 0), 1.5 * soft)
-        kept = np.exp(-((change / ALIKE) ** 2))
+        moved = cv2.GaussianBlur(np.abs(self._small - face).max(2), (0, 0), 1.5 * soft)
+        kept = np.exp(-((moved / ALIKE) ** 2))
         face += ((1 - kept) * SHARPEN)[..., None] * (face - cv2.GaussianBlur(face, (0, 0), 1.2 * soft))
-        new = self._large(face) + self._large(kept)[..., None] * self._fine
-        delta = (new - self._own) * (self._mask * np.float32(share))[..., None]
-        return self._add(delta)
+        fine = self._large(kept)
+        new = self._large(face) + fine[..., None] * self._fine
+        give = self._mask * np.float32(share)
+        change = self._returned((new - self._own) * give[..., None])
+        if self._lost is not None:
+            change -= self._returned(give * (1 - fine))[..., None] * self._lost
+        out = self._image.copy()
+        spot = out[self._rows, self._columns]
+        spot[:] = np.clip(np.rint(spot + change), 0, 255).astype(np.uint8)
+        return out
 
     def _large(self, small: Floats) -> Floats:
         """Bring what has the network's size to the size of the face, where it is replaced."""
@@ -475,28 +482,31 @@ class _Blended:
         size = (self._mask.shape[1], self._mask.shape[0])
         return np.asarray(cv2.warpAffine(small, self._scale, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
-    def _add(self, delta: Floats) -> Image:
-        """Return the picture with a change added where the patch lies."""
+    def _find_way_back(self, shift: NDArray[np.float64], turn: NDArray[np.float64]) -> None:
+        """Work out where in the picture the patch lies: `turn` and `shift` bring the picture's pixels to the patch's."""
+        height, width = self._image.shape[:2]
+        tall, wide = self._mask.shape
+        corners = (np.array([[0, 0], [wide, 0], [0, tall], [wide, tall]]) - shift) @ turn  # the inverse of a turn is its transpose
+        x0, y0 = (int(v) for v in np.clip(np.floor(corners.min(0)), 0, (width, height)))
+        x1, y1 = (int(v) for v in np.clip(np.ceil(corners.max(0)), (x0, y0), (width, height)))
+        self._rows, self._columns = slice(y0, y1), slice(x0, x1)
+        self._back = np.concatenate([turn.T, (-turn.T @ shift - (x0, y0))[:, None]], 1)
+        self._corner = round(x0 + shift[0]), round(y0 + shift[1])
+        # What turning a picture upright and back loses of it: it has to go as well where something else is drawn.
+        self._lost: Floats | None = None
+        if not self._upright:
+            self._lost = self._image[self._rows, self._columns] - self._returned(self._own)
+
+    def _returned(self, values: Floats) -> Floats:
+        """Bring what lies on the patch to the pixels of the picture under it."""
         import cv2
 
-        height, width = self._image.shape[:2]
-        tall, wide = delta.shape[:2]
-        shift, turn = self._back
-        corners = (np.array([[0, 0], [wide, 0], [0, tall], [wide, tall]]) - shift) @ turn  # the inverse of a turn is its transpose
-        x0, y0 = np.clip(np.floor(corners.min(0)), 0, (width, height)).astype(int)
-        x1, y1 = np.clip(np.ceil(corners.max(0)) + 1 * (not self._upright), 0, (width, height)).astype(int)
-        out = self._image.copy()
-        if x0 >= x1 or y0 >= y1:
-            return out
-        if self._upright:
-            left, above = int(x0 + shift[0]), int(y0 + shift[1])
-            part: Floats = delta[above : above + y1 - y0, left : left + x1 - x0]
-        else:
-            back = np.concatenate([turn.T, (-turn.T @ shift - (x0, y0))[:, None]], 1)
-            size = (int(x1 - x0), int(y1 - y0))
-            part = np.asarray(cv2.warpAffine(delta, back, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.float32)
-        out[y0:y1, x0:x1] = np.clip(np.rint(out[y0:y1, x0:x1] + part), 0, 255).astype(np.uint8)
-        return out
+        tall, wide = self._rows.stop - self._rows.start, self._columns.stop - self._columns.start
+        if self._upright or not tall or not wide:
+            left, above = self._corner
+            return values[above : above + tall, left : left + wide]
+        size = (wide, tall)
+        return np.asarray(cv2.warpAffine(values, self._back, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.float32)
 
 
 class _Rim:
@@ -505,12 +515,12 @@ class _Rim:
     def __init__(self, mask: Floats) -> None:
         side = len(mask)
         y, x = (np.mgrid[:side, :side] / side - 0.5).astype(np.float32)
-        self._plane = np.stack([np.ones_like(x), x, y], -1)
+        self._plane = np.stack([np.ones_like(x), x], -1)  # how it goes on downwards cannot be told from a narrow edge
         self._where = (mask > 0.03) & (mask < 0.7) & (y < 0.25)
         self._fit = np.linalg.pinv(self._plane[self._where]).astype(np.float32) if self._where.sum() >= 12 else None
 
     def offset(self, difference: Floats) -> Floats:
-        """Return what to add to a drawn face, a plane in each colour, of at most 30 grey levels."""
+        """Return what to add to a drawn face: a slope from left to right in each colour, of at most 30 grey levels."""
         if self._fit is None:
             return np.zeros_like(difference)
         return np.asarray(np.clip(self._plane @ (self._fit @ difference[self._where]), -30, 30), np.float32)
