@@ -81,7 +81,7 @@ class Rig:
         shapes = _shapes(self.local, self._seam)
         self._names = list(shapes)
         unit, height, width = self.face.unit, image.shape[0], image.shape[1]
-        step = max(2, round(unit / 28))
+        step = max(2, round(unit / 18))
         x0, y0, x1, y1 = self._reach(width, height)
         self._grid = warp.cover(x0, y0, x1, y1, step=step)
         corners = points[[61, 291], :2]
@@ -90,7 +90,7 @@ class Rig:
         self._mouth = warp.cover(
             max(0, middle[0] - spread), max(0, middle[1] - 0.55 * unit),
             min(width, middle[0] + spread), min(height, middle[1] + 0.95 * unit),
-            step=max(1, round(unit / 56)),
+            step=max(1, round(unit / 36)),
         )  # fmt: skip
         shifts = np.stack([self.face.shift(d) for d in shapes.values()])
         self._build_fields(points, shifts, matted=avatar.mask is not None)
