@@ -4,8 +4,7 @@
 
 The speech is a voice's own, said again and again; it passes through driver, puppet and, with --file, the encoder and its file (without
 it the frames are thrown away, which leaves the encoder's memory out). Resident memory is read once a second of output; drift is the
-mean of the
-last minute of output less the mean of the first, after the first ten seconds have filled every cache.
+mean of the last minute of output less that of the first, after the first ten seconds have filled every cache.
 """
 
 import argparse

@@ -31,7 +31,8 @@ from huashen.types import ARKIT_INDEX, Audio, Frame, Image, Motion, Speech, Vide
 
 FPS = Fraction(25)
 SENTENCES = {
-    "en talk": "Good morning, and welcome to the programme. Today we are going to look at how people learn to speak. Nobody knows all the answers.",
+    "en talk": "Good morning, and welcome to the programme. Today we are going to look at how people learn to speak. "
+    "Nobody knows all the answers.",
     "zh talk": "大家早上好，欢迎收看今天的节目。今天我们来看看人是怎样学会说话的。没有人知道所有的答案，但是寻找答案很有意思。",
     "en": "Peter bought a pumpkin pie, but my mother wants more bread. Maybe people from Bombay keep both; bring them home, Bob!",
     "zh": "爸爸妈妈买了苹果和面包。八百标兵奔北坡，北坡炮兵并排跑。你明白吗？",
@@ -325,6 +326,15 @@ def file(name: str, avatar: Avatar, said: Clip, finder: MediaPipe) -> list[Check
         written = write_video(video, Path(place) / "take.mp4")
         read: Video = read_video(written.path)
         points = points_of(shown(read.frames), finder)
+        moving = min(losses)
+        # The codec's own loss (8 bits, one colour for four pixels): the picture itself as a video, nothing moving.
+        losses.clear()
+        rest = (Frame(avatar.image, Audio(np.zeros(640, np.float32), 16000), k) for k in range(25))
+        written = write_video(Video(rest, FPS, video.size, 16000), Path(place) / "still.mp4")
+        count = len(sound)
+        for _ in shown(read_video(written.path).frames):
+            pass
+        del sound[count:]
     asked, _ = driven(recorder.motions)
     rate = read.rate
     heard = np.concatenate(sound).astype(np.float64)
@@ -341,7 +351,10 @@ def file(name: str, avatar: Avatar, said: Clip, finder: MediaPipe) -> list[Check
             f"{name}: MP4, mouth after sound", f"{apart:+.2f} frames (sound {sound_late:+.3f}, picture {picture_late:+.2f})",
             "0 ± 1", abs(apart) <= 1,
         ),
-        Check(f"{name}: MP4, background with --still", f"worst frame {min(losses):.1f} dB", "≥ 40 dB", min(losses) >= 40),
+        Check(
+            f"{name}: MP4, background with --still", f"worst frame {moving:.1f} dB, the picture alone {min(losses):.1f} dB",
+            "within 1 dB", moving >= min(losses) - 1,
+        ),
         Check(f"{name}: MP4, frames", f"{len(points)} of {len(asked)}", "all", len(points) == len(asked)),
     ]  # fmt: skip
 

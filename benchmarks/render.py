@@ -52,6 +52,8 @@ class Pace:
     encode: float
     """Frames a second of encoding and writing alone."""
     ratio: float
+    work: float
+    """The same ratio in processor time, of all threads together: it depends less on what else the machine does."""
     load: float
     """Processes that wanted a processor in the last minute, on average."""
 
@@ -94,23 +96,25 @@ def framed(size: tuple[int, int], share: float) -> Avatar:
     return from_image(np.asarray(drawn, np.uint8), name="astronaut")
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Return how many seconds something takes."""
-    began = time.perf_counter()
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Return how many seconds something takes, by the clock and of all processors together."""
+    began, busy = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - busy
 
 
 def pace(what: str, avatar: Avatar, speech: Speech, rounds: int) -> Pace:
     """Measure one picture."""
     size = (avatar.image.shape[1], avatar.image.shape[0])
-    rig = min(timed(lambda: Rig(avatar)) for _ in range(2))
+    rig = min(timed(lambda: Rig(avatar))[0] for _ in range(2))
 
     def animated() -> Video:
         return huashen.load("talking_head", driver=huashen.load("audio2face"), fps=FPS).animate(avatar, [speech])
 
     kept = list(animated().frames)
-    whole, alone, drawing = [], [], []
+    whole: list[tuple[float, float]] = []
+    alone: list[tuple[float, float]] = []
+    drawing: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as place:
         for _ in range(rounds):
             for times, make, out in ((whole, animated, "whole.mp4"), (alone, lambda: replace(animated(), frames=iter(kept)), "alone.mp4")):
@@ -120,16 +124,17 @@ def pace(what: str, avatar: Avatar, speech: Speech, rounds: int) -> Pace:
             drawing.append(timed(lambda video=video: deque(video.frames, maxlen=0)))
     points = avatar.face.landmarks.points
     count = len(kept)
+    (whole_s, whole_busy), (alone_s, alone_busy) = (np.min(times, axis=0) for times in (whole, alone))
     return Pace(
-        what, size, float(np.linalg.norm(points[33, :2] - points[263, :2])), rig, count / min(whole), count / min(drawing),
-        count / min(alone), min(whole) / min(alone), os.getloadavg()[0],
+        what, size, float(np.linalg.norm(points[33, :2] - points[263, :2])), rig, count / whole_s, count / min(drawing)[0],
+        count / alone_s, whole_s / alone_s, whole_busy / alone_busy, os.getloadavg()[0],
     )  # fmt: skip
 
 
 def helped(rounds: int) -> float:
     """Return the seconds `huashen --help` takes, the least of some rounds."""
     command = [sys.executable, "-m", "huashen", "--help"]
-    return min(timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)) for _ in range(max(5, rounds)))
+    return min(timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))[0] for _ in range(max(5, rounds)))
 
 
 def main() -> None:
@@ -143,7 +148,8 @@ def main() -> None:
     helping = helped(given.rounds)
     print(f"huashen --help: {helping:.3f} s (target 0.25)\n")
     long, short = spoken(given.seconds), spoken(max(2.0, given.seconds / 4))
-    print(f"{'picture':36}{'eyes px':>8}{'rig s':>8}{'to file fps':>13}{'draw fps':>10}{'encode fps':>12}{'ratio':>8}{'load':>7}  target")
+    heads = f"{'eyes px':>8}{'rig s':>8}{'to file fps':>13}{'draw fps':>10}{'encode fps':>12}{'ratio':>8}{'work':>7}{'load':>7}"
+    print(f"{'picture':36}{heads}  target")
     rows = []
     for what, avatar, speech, target in (
         ("512×512 portrait", framed((512, 512), 0.42), long, "ratio ≤ 2.5, ≥ 60 fps"),
@@ -154,7 +160,7 @@ def main() -> None:
         rows.append(row)
         print(
             f"{row.what:36}{row.eyes:8.0f}{row.rig:8.2f}{row.fps:13.1f}{row.draw:10.1f}{row.encode:12.1f}{row.ratio:8.2f}"
-            f"{row.load:7.1f}  {target}",
+            f"{row.work:7.2f}{row.load:7.1f}  {target}",
             flush=True,
         )
     if given.json:
