@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from huashen.avatar import Avatar
     from huashen.errors import HuashenError
+    from huashen.measurement import measure
     from huashen.registry import load
     from huashen.studio import say, sync
     from huashen.types import Audio, Frame, Mark, Motion, Speech, Video
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Avatar": "avatar", "HuashenError": "errors", "load": "registry", "say": "studio", "sync": "studio",
+    "Avatar": "avatar", "HuashenError": "errors", "load": "registry", "measure": "measurement", "say": "studio", "sync": "studio",
     "Audio": "types", "Frame": "types", "Mark": "types", "Motion": "types", "Speech": "types", "Video": "types",
 }  # fmt: skip
 
-__all__ = ["Audio", "Avatar", "Frame", "HuashenError", "Mark", "Motion", "Speech", "Video", "load", "say", "sync"]
+__all__ = ["Audio", "Avatar", "Frame", "HuashenError", "Mark", "Motion", "Speech", "Video", "load", "measure", "say", "sync"]
 
 
 def __getattr__(name: str) -> Any:

@@ -301,6 +301,47 @@ def demo(out: Out = Path("demo.mp4"), overwrite: Overwrite = False, as_json: Jso
 DEMO = "你好，我是化身，一个会说话的数字人。 Hello! I am Huashen: give me a picture and a text, and I will say it for you."
 
 
+@app.command(
+    cls=_Command,
+    help=tr("Measure how good a talking video is: sync, motion, sharpness, steadiness", "评测说话视频：音画同步、嘴部运动、清晰度、稳定性"),
+)
+def measure(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help=tr("a video file", "视频文件"))],
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="REFERENCE", help=tr("a real recording of the same speech", "同一段话的真人录像")),
+    ] = None,
+    chart: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help=tr("draw curves, waveform and pictures into a .png, .jpg or .webp", "把曲线、波形和画面绘成 .png、.jpg 或 .webp"),
+        ),
+    ] = None,
+    which: Which = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a video."""
+    from huashen import measurement
+    from huashen.media import write_image
+    from huashen.plot import check_goal, plot
+    from huashen.report import report
+
+    if chart is not None:
+        check_goal(chart, overwrite=overwrite, inputs=(video, against))
+    _fetch(quiet=quiet or as_json, example=False)
+    found = measurement.measure(video, against, which=_which(which) or 0)
+    if chart is not None:
+        write_image(chart, plot(found))
+    if as_json:
+        _print(json.dumps(found.values(), ensure_ascii=False, indent=2))
+    elif not quiet:
+        _print("\n".join(report(found)))
+
+
 @app.command(cls=_Command, help=tr("List capabilities and their engines", "列出各项能力及其引擎"))
 def engines(as_json: Json = False) -> None:
     """List the engines."""
