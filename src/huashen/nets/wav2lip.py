@@ -347,13 +347,14 @@ def generator(file: Path) -> Generator:
     try:
         net = Generator(Layout.of(state))
         net.load_state_dict(state)
+        net.eval()
     except UnreadableError as error:
         raise UnreadableError(f"{file}: {error}") from error
     except RuntimeError as error:
         raise UnreadableError(tr(
             f"{file}: its layers are not those of a Wav2Lip generator", f"{file}：其结构不是 Wav2Lip 生成器"
         )) from error  # fmt: skip
-    return net.eval()
+    return net
 
 
 def save_onnx(net: Generator, file: Path) -> None:
