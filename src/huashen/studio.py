@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+HEARD_BY = "hear"
+"""The driver of recorded speech, of which nothing but the sound is known."""
+
 Subtitles = Literal["none", "file", "burn"]
 _SUBTITLE_ENDINGS = (".srt", ".vtt")
 
@@ -167,7 +170,8 @@ def sync(
 
     Args:
         sound: a sound file, or a video whose sound is taken.
-        face, out, size, fps, still, seed, which, box, driver, engine, overwrite, progress: as in `say`.
+        face, out, size, fps, still, seed, which, box, engine, overwrite, progress: as in `say`.
+        driver: the engine that moves the face; without it the one that hears best.
 
     Returns:
         What was made.
@@ -177,6 +181,7 @@ def sync(
         Others: as in `say`.
     """
     goal = as_goal(out, overwrite=overwrite, inputs=(face, sound))
+    driver = driver or HEARD_BY
     head = _head(engine, driver, fps=as_fps(fps), still=still, seed=seed)
     engines = {"audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
     told = _Told()

@@ -1,0 +1,102 @@
+"""The mouth from sound by the network."""
+
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from huashen.audio2face.ear import Ear
+from huashen.audio2face.learned import Hear, Hearing, network
+from huashen.registry import load
+from huashen.types import ARKIT_INDEX, Audio, Floats, Motion, Speech
+
+
+def moved(samples: Floats, rate: int = 16000, fps: int = 50) -> list[Motion]:
+    return list(Hear(life=False).drive([Speech(Audio(samples, rate))], Fraction(fps)))
+
+
+def gap(motions: list[Motion]) -> np.ndarray:
+    """Return the gap between the lips as docs/motion.md has it."""
+    w = {name: np.array([float(m.weights[i]) for m in motions]) for name, i in ARKIT_INDEX.items()}
+    found = 0.30 * w["jawOpen"] * (1 - w["mouthClose"]) + 0.035 * w["mouthUpperUpLeft"] + 0.045 * w["mouthLowerDownLeft"]
+    return np.where(w["mouthClose"] >= 1, 0.0, np.maximum(found - 0.03 * w["mouthPucker"], 0.0))
+
+
+@pytest.fixture(scope="module")
+def sentence() -> Audio:
+    """A sentence of espeak's, between half seconds of a quiet room."""
+    text = "My mother bought five big apples, and we move the blue boat before Bob opens the map."
+    said = list(load("tts", "espeak", lang="en").speak(text))
+    rate = said[0].audio.rate
+    still = np.zeros(rate // 2, np.float32)
+    sound = np.concatenate([still, *[s.audio.samples for s in said], still])
+    hiss = 1e-4 * np.random.default_rng(0).standard_normal(len(sound))
+    return Audio((sound + hiss).astype(np.float32), rate)
+
+
+def test_speech_opens_the_mouth_as_far_as_people_do_and_no_further(sentence: Audio) -> None:
+    values = gap(moved(sentence.samples, sentence.rate))
+    assert 0.12 < np.percentile(values[25:-25], 95) < 0.24
+    assert values.max() < 0.36
+    assert values[:15].max() < 0.02
+    assert values[-12:].max() < 0.02
+
+
+def test_lips_do_not_move_faster_than_lips_can(sentence: Audio) -> None:
+    values = gap(moved(sentence.samples, sentence.rate))
+    speed = np.abs(values[2:] - values[:-2]) * 25  # over 40 ms, as a camera sees it
+    assert speed.max() < 5.0  # 3.5 to 4.2 on real people
+    assert np.percentile(speed, 95) < 2.5
+
+
+@pytest.mark.parametrize("rate", [8000, 24000, 44100, 96000])
+def test_rate_matters_little(sentence: Audio, rate: int) -> None:
+    import soxr
+
+    plain = gap(moved(soxr.resample(sentence.samples, sentence.rate, 16000)))
+    other = gap(moved(np.asarray(soxr.resample(sentence.samples, sentence.rate, rate), np.float32), rate))
+    n = min(len(plain), len(other))
+    assert np.corrcoef(plain[:n], other[:n])[0, 1] > (0.8 if rate == 8000 else 0.95)  # a telephone has no hiss
+
+
+@pytest.mark.parametrize("db", [-24, 10])
+def test_level_does_not_matter(sentence: Audio, db: float) -> None:
+    plain = gap(moved(sentence.samples, sentence.rate))
+    other = gap(moved((10 ** (db / 20) * sentence.samples).astype(np.float32), sentence.rate))
+    assert np.corrcoef(plain, other)[0, 1] > 0.95
+
+
+def test_music_and_noise_move_the_mouth_less_than_speech(sentence: Audio) -> None:
+    dice = np.random.default_rng(3)
+    t = np.arange(5 * 16000) / 16000
+    chord = sum(np.sin(2 * np.pi * k * hz * t) / k**1.5 for hz in (220, 277.2, 329.6) for k in range(1, 6))
+    beat = 0.05 * chord * np.exp(-3 * (t % 0.5))
+    hiss = 0.05 * dice.standard_normal(len(t)) * (1 + 0.1 * np.sin(2 * np.pi * 3 * t))
+    speech = gap(moved(sentence.samples, sentence.rate)).std()
+    for sound in (beat, hiss):
+        assert gap(moved(sound.astype(np.float32)))[50:].std() < 0.5 * speech
+
+
+def test_numbers_that_are_none_do_not_spread(sentence: Audio) -> None:
+    sound = sentence.samples.copy()
+    sound[9000:9010] = np.nan
+    assert all(np.isfinite(m.weights).all() for m in moved(sound, sentence.rate))
+
+
+def test_every_tick_gets_its_guess_in_time_and_in_order(sentence: Audio) -> None:
+    hearing = Hearing(network())
+    late, told = [], 0
+    for i, tick in enumerate(Ear(sentence.rate, bands=network().bands).hear(sentence.samples)):
+        guesses = hearing.hear(tick)
+        late += [i - (told + k) for k in range(len(guesses))]
+        told += len(guesses)
+    assert max(late) <= 17  # 170 ms, with half a window of 12.5 ms, and one tick more where a frame falls between two
+    assert min(late) >= 16
+
+
+def test_is_much_faster_than_sound(sentence: Audio) -> None:
+    begun, frames = time.process_time(), 0
+    for _ in range(3):
+        frames += len(list(Hear().drive([Speech(sentence)], Fraction(25))))
+    assert frames / 25 / (time.process_time() - begun) > 15  # docs/benchmarks.md has the measured number

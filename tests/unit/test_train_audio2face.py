@@ -1,0 +1,129 @@
+"""Training the driver that hears, on drawn clips of a few seconds."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from huashen.audio2face.learned import Hearing, network
+from huashen.face.pose import rotation
+from huashen.registry import load
+from huashen.train.clips import CHANNELS, Watched, measure
+from huashen.types import Audio, Speech
+
+torch = pytest.importorskip("torch", reason="wants torch and onnx: pip install 'huashen[train]'")
+pytest.importorskip("onnx", reason="wants torch and onnx: pip install 'huashen[train]'")
+
+from huashen.train import audio2face as training  # noqa: E402
+
+FPS = 25.0
+
+
+def clip(seed: int, *, late: float = 0.0, other: bool = False, seconds: float = 12.0) -> Watched:
+    """Return a speaker whose mouth opens with the loudness of the vowels and widens with their second formant."""
+    dice = np.random.default_rng(seed)
+    t = np.arange(int(seconds * training.RATE)) / training.RATE
+    knots = np.arange(0, seconds + 1, 0.12)
+
+    def curves(dice: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        size = np.where(dice.random(len(knots)) < 0.35, 0, dice.uniform(0.3, 1, len(knots)))
+        return size, dice.uniform(0, 1, len(knots))
+
+    size, front = curves(dice)
+    loud, bright = np.interp(t, knots, size), np.interp(t, knots, front)
+    sound = 0.15 * loud * sum(np.sin(2 * np.pi * 110 * k * t) / k for k in range(1, 8))
+    sound = sound + 0.1 * loud * bright * np.sin(2 * np.pi * 2400 * t) + 1e-4 * dice.standard_normal(len(t))
+    if other:
+        size, front = curves(np.random.default_rng(seed + 100))
+    time = (np.arange(int(seconds * FPS)) + 0.5) / FPS
+    mouth = np.full((len(time), len(CHANNELS)), 0.1) + 1e-3 * dice.standard_normal((len(time), len(CHANNELS)))
+    mouth[:, 0] = 0.2 * np.interp(time + late, knots, size)
+    mouth[:, 1] = 0.5 + 0.1 * np.interp(time + late, knots, front * size)
+    return Watched(f"clip{seed}", sound.astype(np.float32), time, mouth)
+
+
+@pytest.fixture(scope="module")
+def takes() -> list[training.Take]:
+    """Four speakers in step, one whose sound comes 0.16 s late, one with another's sound."""
+    clips = [*(clip(i) for i in range(4)), clip(4, late=0.16), clip(5, other=True)]
+    made = [training.take(c, c.name) for c in clips]
+    return training.align([t for t in made if t is not None])
+
+
+def test_late_sound_is_found_and_wrong_sound_is_left_out(takes: list[training.Take]) -> None:
+    found = {t.name: t for t in takes}
+    for i in range(4):
+        assert abs(found[f"clip{i}"].late) <= 0.021
+    assert found["clip4"].late == pytest.approx(0.16, abs=0.021)
+    assert [t.name for t in training.trusted(takes)] == [f"clip{i}" for i in range(5)]
+
+
+def test_silent_clips_are_not_taken() -> None:
+    one = clip(0, seconds=2.0)
+    assert training.take(Watched("mute", one.sound * 0, one.time, one.mouth), "mute") is None
+    assert training.take(Watched("faceless", one.sound, one.time, one.mouth * np.nan), "faceless") is None
+
+
+def test_examples_stay_in_step_at_any_speed(takes: list[training.Take]) -> None:
+    for example in training.examples(takes[0]):
+        loud = example.heard[: 2 * len(example.mouth) : 2, -1]
+        n = min(len(loud), len(example.mouth))
+        assert np.corrcoef(loud[:n], example.mouth[:n, 0])[0, 1] > 0.6
+
+
+def test_a_network_learns_in_a_few_steps_and_ships_as_it_is(takes: list[training.Take], tmp_path: Path) -> None:
+    kept = [t for t in takes if t.trust > 0.3]
+    pool = [e for t in kept[1:] for e in training.examples(t)[:2]]
+    net = training.train(pool, seconds=60 * 8 * 2.0, width=16, batch=8, crop=2.0)
+    heard = training.listen(kept[0].watched.sound)
+    own = training.score([net], kept[0], heard, training.listen(kept[1].watched.sound))
+    assert own.gap > 0.6
+    assert own.gap > own.other[0] + 0.3
+    assert "1 speakers" in training.table([own]).splitlines()[-1]
+    said, seen = training.told([net], kept[0], heard)
+    line, guessed, share = training.calibrated([said], [seen])
+    file = tmp_path / "net.onnx"
+    training.write([net, net], line, (guessed, share), file)
+    # The streamed network says what the whole one does, once its silent past is the same.
+    loaded = network(file)
+    steps = training.guess(net, heard) * line[0] + line[1]
+    state, ticks = loaded.rest, np.concatenate([np.zeros((loaded.enter - 1, heard.shape[1]), np.float32), heard])
+    stream = []
+    for j in range(len(heard) // 2):
+        mouth, state = loaded.step(np.ascontiguousarray(ticks[2 * j : 2 * j + loaded.enter].T), state)
+        stream.append(mouth)
+    found = np.array(stream)[loaded.ahead :]
+    np.testing.assert_allclose(found, steps[: len(found)], atol=1e-4)
+    assert found.std(0)[0] == pytest.approx(seen.std(0)[0], rel=0.3)
+    assert sum(len(Hearing(loaded).hear(tick.astype(np.float64))) for tick in heard[:1]) == 0
+
+
+def test_known_speech_and_what_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "SAYINGS", {"zh": "妈妈爸爸怕麻烦。"})
+    (example,) = training.spoken(speeds=(1.0,))
+    loud = example.heard[: 2 * len(example.mouth) : 2, -1]
+    assert np.corrcoef(loud, example.mouth[: len(loud), 0])[0, 1] > 0.3
+    for quiet in training.shut(3.0):
+        assert quiet.seen[:, :2].all()
+        assert np.all(quiet.mouth[:, 0] == quiet.mouth[0, 0])
+        assert np.isfinite(quiet.heard).all()
+
+
+def test_turning_the_head_does_not_move_the_mouth() -> None:
+    with np.load(Path(__file__).parents[1] / "parity" / "face_mediapipe.npz") as stored:
+        points = stored["refined"].astype(np.float64)
+    plain = measure(points[None].astype(np.float32))[0]
+    turned = (points - points.mean(0)) @ rotation(np.array([8, -12, 10, 0, 0, 0], np.float32)).T * 1.7 + 300
+    np.testing.assert_allclose(measure(turned[None].astype(np.float32))[0], plain, atol=2e-3)
+    gone = measure(np.full((1, 478, 3), np.nan, np.float32))
+    assert np.isnan(gone).all()
+
+
+def test_what_is_trained_drives_a_face(takes: list[training.Take], tmp_path: Path) -> None:
+    net = training.Net(16).eval()
+    line = np.stack([np.ones(len(CHANNELS)), np.zeros(len(CHANNELS))])
+    training.write([net], line, (np.array([-1.0, 1.0]), np.array([0.0, 1.0])), tmp_path / "net.onnx")
+    driver = load("audio2face", "hear", file=tmp_path / "net.onnx", life=False)
+    frames = list(driver.drive([Speech(Audio(takes[0].watched.sound[:16000], 16000))], Fraction(25)))
+    assert len(frames) == 25
