@@ -337,6 +337,13 @@ def test_missing_weights_are_told_with_the_way_to_them(tmp_path: Path, monkeypat
     assert "\n" not in text
 
 
+def test_an_export_laid_into_the_store_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person: Avatar) -> None:
+    monkeypatch.setenv("HUASHEN_HOME", str(tmp_path))
+    weights.folder().mkdir()
+    toy_wav2lip.copying(weights.folder() / "wav2lip.onnx")
+    np.testing.assert_array_equal(spoken(Wav2Lip(), person, said(0.2))[1], person.image)
+
+
 def test_files_that_are_no_wav2lip_are_refused_by_name(toys: Path, tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match=r"none\.pth"):
         Wav2Lip(weights=tmp_path / "none.pth")

@@ -87,7 +87,7 @@ class Wav2Lip:
         driver: gives the life of a single picture besides its mouth; without one it stands still.
         fps: frames a second.
         size: (width, height) of an avatar's video; its picture's own when None.
-        weights: a checkpoint, an ONNX export with the inputs mel and face, or a card's name; whichever card is in the store when None.
+        weights: a checkpoint, an ONNX export with the inputs mel and face, or a card's name; whichever is in the store when None.
         paste: "blend": within the outline of the lower face, colour and fine detail matched, the picture's own mouth where nothing is
             said; "plain": the whole box replaced, as published.
         pads: pixels added to the face's box at the top, bottom, left and right; negative ones take away.
@@ -651,7 +651,8 @@ def _network(chosen: str | Path | None) -> tuple[Network, int]:
 def _file(chosen: str | Path | None) -> Path:
     """Return the file of weights meant."""
     if chosen is None:
-        return store.path(next((name for name in CARDS if store.present(name)), CARDS[0]))
+        exports = [file for name in CARDS if (file := store.folder() / f"{name}.onnx").is_file()]  # laid there by hand
+        return exports[0] if exports else store.path(next((name for name in CARDS if store.present(name)), CARDS[0]))
     if str(chosen) in store.CARDS:
         return store.path(str(chosen))
     file = Path(chosen).expanduser()
