@@ -131,7 +131,7 @@ def test_a_part_of_a_grid_is_the_smallest_that_covers(
         (x0, x1, grid.x0, grid.width, part.x0, part.width), (y0, y1, grid.y0, grid.height, part.y0, part.height),
     ):  # fmt: skip
         if high > begin and low < begin + length:  # they meet: all that is shared is covered, with less than a step to spare
-            assert first <= max(low, begin)
+            assert first <= max(low, begin) + 1e-6
             assert first + covered >= min(high, begin + length) - 1e-6
             assert max(low, begin) - first < step + 1e-6
             assert first + covered - min(high, begin + length) <= step + 1e-6
