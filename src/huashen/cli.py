@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -329,11 +330,21 @@ def measure(
     from huashen.media import write_image
     from huashen.plot import check_goal, plot
     from huashen.report import report
+    from huashen.studio import Progress
 
     if chart is not None:
         check_goal(chart, overwrite=overwrite, inputs=(video, against))
     _fetch(quiet=quiet or as_json, example=False)
-    found = measurement.measure(video, against, which=_which(which) or 0)
+    meter = terminal.Meter(str(video), quiet=quiet or as_json)
+    begin = time.monotonic()
+
+    def show(frames: int, seconds: float) -> None:
+        meter.show(Progress(frames, seconds, None, time.monotonic() - begin))
+
+    try:
+        found = measurement.measure(video, against, which=_which(which) or 0, progress=show)
+    finally:
+        meter.clear()
     if chart is not None:
         write_image(chart, plot(found))
     if as_json:
@@ -741,6 +752,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the words after "huashen"; this process's own when None.
     """
+    config.one_thread_for_matrices()
     given = list(sys.argv[1:] if arguments is None else arguments)
     end = given.index("--") if "--" in given else len(given)
     debug = "--debug" in given[:end]

@@ -42,6 +42,7 @@ _SIDE = 2 * _EYES
 _ABOVE = 0.6  # distances between the eye corners that the picture reaches above them
 _AWAY = 40.0  # degrees of yaw beyond which the lips' points are guesses
 _CLOSE = 0.1  # s around speech that lips take to close and to part
+_SAME = 0.6  # correlation of the bands from which two sounds are the same, whatever codec and level they went through
 _THUMBS = 28
 
 
@@ -232,7 +233,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def measure(
-    video: PathLike, against: PathLike | None = None, *, which: Which = 0, progress: Callable[[float], None] | None = None
+    video: PathLike, against: PathLike | None = None, *, which: Which = 0, progress: Callable[[int, float], None] | None = None
 ) -> Measurement:
     """Measure how good a talking video is.
 
@@ -240,7 +241,7 @@ def measure(
         video: a video file.
         against: a real recording of the same speech; when its pictures have the same size, the pictures are compared as well.
         which: the face meant, as for `huashen.face.track`.
-        progress: called with the seconds of video done.
+        progress: called with the frames and seconds of a video that are done.
 
     Raises:
         UnreadableError: a file is missing, broken, or has no moving pictures.
@@ -392,7 +393,7 @@ class _Watch:
         self._seen = 0
 
 
-def _watch(path: PathLike, which: Which, progress: Callable[[float], None] | None) -> Measurement:
+def _watch(path: PathLike, which: Which, progress: Callable[[int, float], None] | None) -> Measurement:
     """Look at one video."""
     video = read_video(path, rate=sync.RATE)
     watch = _Watch(video.fps)
@@ -415,7 +416,7 @@ def _watch(path: PathLike, which: Which, progress: Callable[[float], None] | Non
         for face in track(stream, which=which, steady=0):
             watch.see(images[0], face)
             if progress is not None:
-                progress(float(len(watch.gap) / video.fps))
+                progress(len(watch.gap), float(len(watch.gap) / video.fps))
     watch.finish()
     if video.rate:
         bands.append(ear.hear(np.zeros(sync.RATE // 50, np.float32)))
@@ -837,28 +838,33 @@ def _ratio(a: float | None, b: float | None) -> float | None:
 def _lag(own: Measurement, other: Measurement) -> float:
     """Return the seconds by which the first video runs after the second: roughly by the sounds, then by the mouths."""
     a, b = own.curves, other.curves
-    rough = _sound_lag(a.bands, b.bands) if len(a.bands) and len(b.bands) else 0.0
+    rough = _sound_lag(a.bands, b.bands)
     step = 1 / float(max(own.fps, other.fps))
-    lags = rough + np.arange(-round(0.6 / step), round(0.6 / step) + 1) * step
+    lags = rough + np.arange(-round(sync.REACH / step), round(sync.REACH / step) + 1) * step
     scores = []
     for lag in lags:
         here, there = (values[:, :2] for values in _paired(a, b, float(lag)))
         known = np.isfinite(here).all(1) & np.isfinite(there).all(1)
-        score = sync.correlation(here[known], there[known]).sum() if known.sum() >= 25 else -2.0
-        scores.append(float(score))
+        scores.append(float(sync.correlation(here[known], there[known]).sum()) if known.sum() >= 25 else -2.0)
     best = int(np.argmax(scores))
     # Mouths that hardly move alike do not say when they move: the sounds do.
     return float(lags[best]) if scores[best] > 0.6 else rough
 
 
 def _sound_lag(a: Floats, b: Floats) -> float:
-    """Return the seconds by which the first sound runs after the second, where their bands agree best, at most 10."""
-    x, y = (sync.levels(v).astype(np.float32) for v in (a, b))
+    """Return the seconds, at most 10, by which the first sound runs after the second; 0 where they are not the same or there is none."""
+    if not len(a) or not len(b):
+        return 0.0
+    x, y = sync.levels(a), sync.levels(b)
     size = 1 << (len(x) + len(y)).bit_length()
     cross = np.fft.irfft((np.fft.rfft(x, size, 0) * np.conj(np.fft.rfft(y, size, 0))).sum(1), size)
     reach = min(10 * sync.TICKS, size // 2 - 1)
     lags = np.concatenate([np.arange(reach + 1), np.arange(-reach, 0)])
-    return float(lags[int(np.argmax(cross[lags]))]) / sync.TICKS
+    lag = int(lags[int(np.argmax(cross[lags]))])
+    first, last = max(0, lag), min(len(x), len(y) + lag)
+    here, there = x[first:last].ravel()[:, None], y[first - lag : last - lag].ravel()[:, None]
+    same = last - first >= sync.TICKS and sync.correlation(here, there)[0] > _SAME
+    return lag / sync.TICKS if same else 0.0
 
 
 def _paired(a: Curves, b: Curves, lag: float) -> tuple[Array, Array]:

@@ -232,7 +232,7 @@ def _limits(values: Array, real: Array | None, *, zero: bool) -> tuple[float, fl
 def _scale(sheet: _Sheet, frame: tuple[int, int, int, int], low: float, high: float) -> None:
     """Draw two or three lines with their values."""
     x0, y0, x1, y1 = frame
-    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0) if (high - low) / s <= 4)
+    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0) if (high - low) / s <= 5)
     for k in range(int(np.ceil(low / step)), int(high / step) + 1):
         y = y1 - (k * step - low) / (high - low) * (y1 - y0)
         sheet.line(np.array([[x0, y], [x1, y]]), _LINE)

@@ -120,6 +120,17 @@ def test_loudness_does_not_change_what_the_filter_hears() -> None:
     np.testing.assert_allclose(loud, soft, atol=0.02)
 
 
+@pytest.mark.parametrize("late", [-1.3, 0.0, 2.57])
+def test_the_same_speech_is_aligned_and_another_is_not(late: float) -> None:
+    sound, noise = babble(6, 15), 0.003 * np.random.default_rng(16).standard_normal(6 * sync.RATE).astype(np.float32)
+    cut = round(abs(late) * sync.RATE)
+    other = np.asarray(0.5 * sound + noise, np.float32)
+    a, b = (sound, other[cut:]) if late > 0 else (sound[cut:], other)
+    bands = [sync.Bands().hear(v) for v in (a, b, babble(6, 17))]
+    assert measurement._sound_lag(bands[0], bands[1]) == pytest.approx(late, abs=0.011)
+    assert measurement._sound_lag(bands[0], bands[2]) == 0
+
+
 # Pictures
 
 
