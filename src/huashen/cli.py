@@ -20,7 +20,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from huashen import config, terminal
-from huashen.errors import HuashenError, InputError, StoppedError, UnreadableError
+from huashen.errors import HuashenError, InputError, MissingPartError, StoppedError, UnreadableError
 from huashen.words import tr
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ app = _group(
 )
 store = _group(tr("List, fetch, import and check weight files", "列出、获取、导入和校验权重文件"))
 
+training = _group(tr("Train Huashen's own networks", "训练化身自带的网络"))
+
 
 @app.callback()
 def root(
@@ -79,8 +81,8 @@ Face = Annotated[
         "--face",
         metavar="FILE",
         help=tr(
-            "a picture of who speaks; 'example' is a portrait that Huashen knows",
-            "说话者的图片；example 表示示例人像",
+            "a picture or a video of who speaks; 'example' is a portrait that Huashen knows",
+            "说话者的图片或视频；example 表示示例人像",
         ),
     ),
 ]
@@ -113,8 +115,8 @@ Fps = Annotated[
         "--fps",
         metavar="RATE",
         help=tr(
-            "frames a second, 25 without it; 30, 29.97 or 30000/1001",
-            "每秒帧数，默认 25；可写 30、29.97 或 30000/1001",
+            "frames a second, such as 30, 29.97 or 30000/1001; 25 without it, or the face video's own",
+            "每秒帧数，可写 30、29.97 或 30000/1001；默认 25，人脸为视频时取其自身帧率",
         ),
     ),
 ]
@@ -188,7 +190,7 @@ Json = Annotated[bool, typer.Option("--json", help=tr("print the result as JSON"
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help=tr("show no progress and no result", "不显示进度和结果"))]
 
 
-@app.command(cls=_Command, help=tr("Make a picture say a text", "让图片说一段文字"))
+@app.command(cls=_Command, help=tr("Make a picture or a video say a text", "让图片或视频中的人说一段文字"))
 def say(
     text: Annotated[
         str | None, typer.Argument(metavar="TEXT", help=tr("what to say; - reads it from standard input", "要说的话；- 表示从标准输入读取"))
@@ -245,7 +247,7 @@ def say(
     _report(result, as_json=as_json, quiet=quiet)
 
 
-@app.command(cls=_Command, help=tr("Make a picture say recorded speech", "让图片说一段录音"))
+@app.command(cls=_Command, help=tr("Make a picture or a video say recorded speech", "让图片或视频中的人说一段录音"))
 def sync(
     sound: Annotated[Path, typer.Argument(metavar="SOUND", help=tr("a sound file, or a video with sound", "声音文件，或带声音的视频"))],
     face: Face = None,
@@ -544,7 +546,54 @@ def weights_verify(as_json: Json = False) -> None:
         )
 
 
+@training.callback()
+def training_root(context: typer.Context) -> None:
+    """Show help when there is no command."""
+    if context.invoked_subcommand is None:
+        _print(context.get_help())
+
+
+@training.command("audio2face", cls=_Command, help=tr(
+    "Train the driver that hears on clips of talking people", "用人物说话的视频训练由声音驱动的网络"
+))
+def train_audio2face(
+    clips: Annotated[Path, typer.Argument(metavar="FOLDER", help=tr(
+        "videos of one talking person each", "视频文件夹，每段视频只有一人说话"
+    ))],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help=tr("the network to write, .onnx", "要写出的网络，.onnx"))],
+    work: Annotated[Path, typer.Option("--work", metavar="FOLDER", help=tr(
+        "keeps what was measured of the clips", "保存测量结果的文件夹"
+    ))],
+    speaker: Annotated[
+        list[str] | None,
+        typer.Option("--speaker", metavar="WORD[,WORD]", help=tr(
+            "files with such a word in their names show one person", "文件名含此词的视频为同一人"
+        )),
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", metavar="N", min=2, help=tr(
+        "groups of speakers, each left out once", "说话人分组数，逐组留出"
+    ))] = 6,
+    times: Annotated[float, typer.Option("--times", metavar="N", min=0.1, help=tr(
+        "how often the clips are gone through", "遍历视频的次数"
+    ))] = 25.0,
+) -> None:
+    """Train a driver."""
+    from importlib.util import find_spec
+
+    if lacking := [name for name in ("torch", "onnx") if find_spec(name) is None]:
+        names = ", ".join(lacking)
+        raise MissingPartError(tr(
+            f"training needs {names}; pip install 'huashen[train]'", f"训练需要 {names}；请运行 pip install 'huashen[train]'"
+        ))  # fmt: skip
+    if not clips.is_dir():
+        raise InputError(tr(f"{clips} is no folder of videos", f"{clips} 不是视频文件夹"))
+    from huashen.train import audio2face
+
+    audio2face.fit(audio2face.gather(clips, work, speaker or ()), out, count=folds, times=times)
+
+
 app.add_typer(store, name="weights")
+app.add_typer(training, name="train")
 
 
 def _chosen(given: dict[str, str | None], settings: config.Settings) -> dict[str, Any]:
