@@ -3,7 +3,7 @@
     huashen measure hello.mp4 --against real.mp4 --plot hello.png
 
 No network but the face's landmarks is asked. Everything is drawn from one pass over the video (two when it is compared with the same
-pictures); a picture is looked at and let go, and what is kept is a few kilobytes for each second. What cannot be judged is None, and
+pictures); a picture is looked at and let go, and what is kept is some 40 kB for each second. What cannot be judged is None, and
 `Measurement.notes` says why.
 """
 
