@@ -89,14 +89,14 @@ class Rig:
         self._names = list(shapes)
         unit, height, width = self.face.unit, image.shape[0], image.shape[1]
         step = max(2, round(unit / 18))
-        x0, y0, x1, y1 = self._reach(width, height)
+        x0, y0, x1, y1 = self._reach(width, height, avatar.mask, points)
         self._grid = warp.cover(x0, y0, x1, y1, step=step)
         corners = points[[61, 291], :2]
         middle, half = corners.mean(0), float(np.abs(np.diff(corners[:, 0])).max() / 2)
         spread = max(half, 0.25 * unit) + 0.42 * unit
         self._mouth = warp.cover(
-            max(0, middle[0] - spread), max(0, middle[1] - 0.55 * unit),
-            min(width, middle[0] + spread), min(height, middle[1] + 0.95 * unit),
+            max(x0, middle[0] - spread), max(y0, middle[1] - 0.55 * unit),
+            min(x1, middle[0] + spread), min(y1, middle[1] + 0.95 * unit),
             step=max(1, round(unit / 36)),
         )  # fmt: skip
         shifts = np.stack([self.face.shift(d) for d in shapes.values()])
@@ -197,12 +197,19 @@ class Rig:
         """Return where in the picture a (3,) place in the face's coordinates is after a turn."""
         return np.asarray(self.face.centre[:2] + self.face.shift(turn.apply(place) if turn else place), np.float32)
 
-    def _reach(self, width: int, height: int) -> tuple[float, float, float, float]:
+    def _reach(self, width: int, height: int, mask: Floats | None, points: Floats) -> tuple[float, float, float, float]:
         """Return the rectangle in which anything may ever move."""
         corners = np.array([[x, y, 0] for x in (-3.0, 3.0) for y in (-3.6, self._head.neck + 0.1)], np.float32)
         shown = self.face.centre[:2] + self.face.shift(corners)
-        low, high = shown.min(0), shown.max(0)
-        return max(0.0, float(low[0])), max(0.0, float(low[1])), min(float(width), float(high[0])), min(float(height), float(high[1]))
+        low, high = np.maximum(shown.min(0), 0), np.minimum(shown.max(0), [width, height])
+        if mask is not None:  # only the person moves, and what a moving head uncovers
+            rows, columns = np.nonzero(mask[int(low[1]) : int(high[1]), int(low[0]) : int(high[0])] > 0.5)
+            face = points[:468, :2]
+            margin = 0.5 * self.face.unit
+            least = np.minimum(low + np.array([columns.min(), rows.min()]), face.min(0)) - margin
+            most = np.maximum(low + np.array([columns.max(), rows.max()]), face.max(0)) + margin
+            low, high = np.maximum(low, least), np.minimum(high, most)
+        return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
     def _build_fields(self, points: Floats, shifts: Floats, *, matted: bool) -> None:
         """Spread every shape's displacements of the mesh over the grids: all round, and for the upper and the lower lip's side."""
