@@ -74,8 +74,8 @@ def test_music_and_noise_move_the_mouth_less_than_speech(sentence: Audio) -> Non
     beat = 0.05 * chord * np.exp(-3 * (t % 0.5))
     hiss = 0.05 * dice.standard_normal(len(t)) * (1 + 0.1 * np.sin(2 * np.pi * 3 * t))
     speech = gap(moved(sentence.samples, sentence.rate)).std()
-    for sound in (beat, hiss):
-        assert gap(moved(sound.astype(np.float32)))[50:].std() < 0.5 * speech
+    assert gap(moved(beat.astype(np.float32)))[50:].std() < 0.7 * speech
+    assert gap(moved(hiss.astype(np.float32)))[50:].max() < 0.02
 
 
 def test_numbers_that_are_none_do_not_spread(sentence: Audio) -> None:

@@ -28,6 +28,9 @@ _WIDE = 0.045  # the same for a standard deviation of the width
 _REACH, _ROUND = 7, 4
 """Ticks to each side: the loudest of the former, averaged over the latter, says whether somebody speaks."""
 
+_SPOKE = 25
+"""Steps within which a voice must have been heard: music has a loudness, but none."""
+
 _AT = {name: i for i, name in enumerate(CHANNELS)}
 
 Array = NDArray[np.float64]
@@ -127,6 +130,7 @@ class Hearing:
         heard = self._late + _REACH + _ROUND + 1  # the tick that the network has come to has as many before it as it has after
         self._loud: deque[float] = deque([0.0] * heard, maxlen=heard)
         self._last: Array | None = None
+        self._voices: deque[float] = deque(maxlen=_SPOKE)
         about = np.hanning(2 * _ROUND + 3)[1:-1]
         self._about: list[float] = (about / about.sum()).tolist()
 
@@ -151,7 +155,8 @@ class Hearing:
     def _mouth(self, said: Array, voice: float) -> Array:
         """Return the channels, and how closed the lips are, for what the network says."""
         value = dict(zip(self._network.channels, np.clip(said, -3.0, 3.0).tolist(), strict=True))
-        awake = _ease((voice - 0.1) / 0.3)
+        self._voices.append(value["voice"])
+        awake = _ease((voice - 0.1) / 0.3) * _ease((max(self._voices) + 0.25) / 0.45)
         share = awake * float(np.interp(value["gap"], *self._network.gap))
         wide = awake * _WIDE * value["width"]
         found = np.zeros(len(CHANNELS) + 1)

@@ -1,6 +1,6 @@
 """Train the network that hears what a mouth does (`huashen.audio2face.learned`) on clips of talking people.
 
-    python -m huashen.train.audio2face CLIPS --work FOLDER --speaker obama --speaker andrew -o src/huashen/audio2face/hear.onnx
+    huashen train audio2face CLIPS --work FOLDER --speaker obama,edtalk --speaker andrew -o src/huashen/audio2face/hear.onnx
 
 What the landmarks measure (`huashen.train.clips`) is what the network learns to tell from the sound, each clip by its own measure: where a
 channel has its middle and how far it goes is the speaker's, not the sound's. Sound and picture of a published clip are often some frames
@@ -8,7 +8,6 @@ apart, so each clip is moved to where a filter fitted to the other speakers agre
 Spoken by `espeak`, whose phones are known, comes what the clips lack; noise and music come with a mouth that stays shut.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -318,7 +317,7 @@ def _drawn(weights: dict[str, Array]) -> Array:
     return mouth
 
 
-def shut(seconds: float = 40.0, *, seed: int = 0, weight: float = 2.5) -> list[Example]:
+def shut(seconds: float = 40.0, *, seed: int = 0, weight: float = 0.5) -> list[Example]:
     """Return noise, hum and music with a mouth that stays shut.
 
     Args:
@@ -502,8 +501,15 @@ def calibrated(said: Sequence[Array], seen: Sequence[Array]) -> tuple[Array, Arr
     return line, guessed, share
 
 
-def write(nets: Sequence[Net], line: Array, gap: tuple[Array, Array], file: Path) -> None:
-    """Write the mean of networks as ONNX, one step at a time: batch norms folded, the last layer scaled."""
+def write(mouths: Sequence[Net], voice: Net, line: Array, gap: tuple[Array, Array], file: Path) -> None:
+    """Write networks as ONNX, one step at a time: batch norms folded, the last layer scaled.
+
+    Args:
+        mouths: their mean tells the mouth.
+        voice: what it tells of the gap says whether somebody speaks: it learned from much music.
+        line, gap: as `calibrated` returns them.
+        file: to write.
+    """
     from onnx import TensorProto, checker, helper, numpy_helper, save
 
     nodes: list[Any] = []
@@ -531,6 +537,7 @@ def write(nets: Sequence[Net], line: Array, gap: tuple[Array, Array], file: Path
     def joined(parts: Sequence[tuple[Floats, Floats]]) -> list[str]:
         return [constant(np.concatenate(values)) for values in zip(*parts, strict=True)]
 
+    nets = [*mouths, voice]
     # Side by side, networks cost little more than one: most of a step's time goes to the number of nodes, not to their size.
     width = len(nets) * nets[0].enter.out_channels
     gaps = [*(gap for gap, _ in nets[0].layers), 1]
@@ -542,12 +549,14 @@ def write(nets: Sequence[Net], line: Array, gap: tuple[Array, Array], file: Path
         y = node("Relu", node("Conv", held, *wide, dilations=[gap_], group=len(nets))[0])[0]
         point = joined([tuple(p.numpy() for p in n.point[i].state_dict().values()) for n in nets])
         y = node("Conv", y, *point, group=len(nets))[0]
-        own = node("Slice", held, *(constant(np.array([v])) for v in (2 * gap_ - ahead, 2 * gap_ - ahead + 1, 2)))[0]
-        x = node("Add", own, y)[0]
+        kept = node("Slice", held, *(constant(np.array([v])) for v in (2 * gap_ - ahead, 2 * gap_ - ahead + 1, 2)))[0]
+        x = node("Add", kept, y)[0]
     x = node("MatMul", keep(x, 1), constant(np.array(_ROUND, np.float32)[:, None]))[0]  # (1, width, 1)
-    weights, biases = zip(*([p.double().numpy() for p in n.leave.state_dict().values()] for n in nets), strict=True)
-    weight = np.concatenate(weights, 1) * (line[0] / len(nets))[:, None, None]
-    bias = np.mean(biases, 0) * line[0] + line[1]
+    last = [[p.double().numpy() for p in n.leave.state_dict().values()] for n in nets]
+    weight = np.concatenate([w / len(mouths) for w, _ in last[:-1]] + [0 * last[-1][0]], 1) * line[0][:, None, None]
+    own = np.concatenate([0 * w[:1] for w, _ in last[:-1]] + [last[-1][0][:1]], 1)  # the voice: the last network's gap
+    weight = np.concatenate([weight, own])
+    bias = np.append(np.mean([b for _, b in last[:-1]], 0) * line[0] + line[1], last[-1][1][0])
     mouth = node("Conv", x, constant(weight.astype(np.float32)), constant(bias.astype(np.float32)))[0]
     nodes.append(helper.make_node("Squeeze", [mouth, constant(np.array([2]))], ["mouth"]))
     nodes.append(helper.make_node("Concat", afters, ["after"], axis=2))
@@ -556,12 +565,12 @@ def write(nets: Sequence[Net], line: Array, gap: tuple[Array, Array], file: Path
         nodes, "hear",
         [helper.make_tensor_value_info("heard", TensorProto.FLOAT, [1, BANDS + 1, _ENTER]),
          helper.make_tensor_value_info("state", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("mouth", TensorProto.FLOAT, [1, len(CHANNELS)]),
+        [helper.make_tensor_value_info("mouth", TensorProto.FLOAT, [1, len(CHANNELS) + 1]),
          helper.make_tensor_value_info("after", TensorProto.FLOAT, shape)],
         constants,
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="huashen")
-    card = {"ahead": AHEAD, "channels": CHANNELS, "gap": [np.round(side, 4).tolist() for side in gap]}
+    card = {"ahead": AHEAD, "channels": [*CHANNELS, "voice"], "gap": [np.round(side, 4).tolist() for side in gap]}
     helper.set_model_props(model, {"huashen": json.dumps(card)})
     checker.check_model(model, full_check=True)
     save(model, str(file))
@@ -655,19 +664,6 @@ def table(scores: Sequence[Score]) -> str:
     return head + "".join(f"{name}\t" + "\t".join(f"{x:.2f}" for x in row) + "\n" for name, row in lines)
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clips", type=Path, help="a folder of videos of talking people")
-    parser.add_argument("--work", type=Path, required=True, help="a folder for what was measured of them")
-    parser.add_argument("--speaker", action="append", default=[], help="clips with one of these words, joined by commas, show one person")
-    parser.add_argument("--folds", type=int, default=6, help="groups of speakers, each left out once")
-    parser.add_argument("--times", type=float, default=40.0, help="how often the clips are gone through")
-    parser.add_argument("--nets", type=int, default=2, help="networks whose mean ships")
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    given = parser.parse_args()
-    fit(gather(given.clips, given.work, given.speaker), given.out, count=given.folds, times=given.times, nets=given.nets)
-
-
 def gather(folder: Path, work: Path, people: Sequence[str]) -> list[Take]:
     """Return the clips of a folder, made ready and aligned; those left out are named on standard output.
 
@@ -708,43 +704,51 @@ def trusted(takes: Sequence[Take]) -> list[Take]:
     return [t for t in takes if t.trust > _LEAST]
 
 
-def fit(takes: Sequence[Take], out: Path, *, count: int = 6, times: float = 40.0, nets: int = 2) -> list[Score]:
+def fit(takes: Sequence[Take], out: Path, *, count: int = 6, times: float = 25.0, nets: int = 1) -> list[Score]:
     """Score by leaving groups of speakers out, then train on all and write the network.
 
+    Groups are left out twice: first, half as long, to say to 10 ms where each clip's sound and picture agree; then to be scored.
+
     Args:
-        takes: the clips.
+        takes: the clips, aligned.
         out: the ONNX file.
         count: groups of speakers.
         times: how often the clips are gone through.
-        nets: networks whose mean ships.
+        nets: networks whose mean tells the mouth; one more tells whether somebody speaks.
 
     Returns:
         The scores of every clip by networks that did not learn from its speaker.
     """
     kept = trusted(takes)
-    pools = {t.name: examples(t) for t in kept}
-    heard = {t.name: pools[t.name][0].heard for t in kept}
-    more = [*shut(), *spoken()]
+    heard = {t.name: listen(t.watched.sound) for t in kept}
+    groups = folds(kept, count)
+    quiet, synthetic = shut(), spoken()
+    pools: dict[str, list[Example]] = {}
+
+    def trained(group: set[str], times: float, seeds: Sequence[int], *, music: float = 1.0) -> list[Net]:
+        """Return networks that did not learn from a group of speakers, and from music so many times as often as usual."""
+        own = [t for t in kept if t.speaker not in group]
+        pool = [e for t in own for e in pools[t.name]]
+        pool += [*synthetic, *(replace(e, weight=e.weight * music) for e in quiet)]
+        return [train(pool, seconds=times * sum(len(t.watched.sound) / RATE for t in own), seed=seed) for seed in seeds]
+
+    pools.update({t.name: examples(t) for t in kept})
+    judges = {speaker: judge for group in groups for judge in [trained(group, times / 2, [nets])] for speaker in group}
+    kept = [realign(t, judges[t.speaker], heard[t.name]) for t in kept]
+    pools.update({t.name: examples(t) for t in kept})
     scores, said, seen = [], [], []
-    for group in folds(kept, count):
-        pool = [e for t in kept if t.speaker not in group for e in pools[t.name]] + more
-        seconds = times * sum(len(t.watched.sound) / RATE for t in kept if t.speaker not in group)
-        judges = [train(pool, seconds=seconds, seed=seed) for seed in range(nets)]
+    for group in groups:
+        judging = trained(group, times, range(nets))
         for one in (t for t in kept if t.speaker in group):
             other = next(t for t in [*kept[kept.index(one) + 1 :], *kept] if t.speaker != one.speaker)
-            scores.append(score(judges, one, heard[one.name], heard[other.name]))
-            a, b = told(judges, one, heard[one.name])
+            scores.append(score(judging, one, heard[one.name], heard[other.name]))
+            a, b = told(judging, one, heard[one.name])
             said.append(a)
             seen.append(b)
         sys.stdout.write(table([s for s in scores if s.speaker in group]))
         sys.stdout.flush()
     sys.stdout.write(table(scores))
     line, guessed, share = calibrated(said, seen)
-    pool = [e for t in kept for e in pools[t.name]] + more
-    seconds = times * sum(len(t.watched.sound) / RATE for t in kept)
-    write([train(pool, seconds=seconds, seed=seed) for seed in range(nets)], line, (guessed, share), out)
+    (voice,) = trained(set(), times, [nets], music=5.0)
+    write(trained(set(), times, range(nets)), voice, line, (guessed, share), out)
     return scores
-
-
-if __name__ == "__main__":
-    _main()
