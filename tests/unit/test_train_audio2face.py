@@ -128,3 +128,26 @@ def test_what_is_trained_drives_a_face(takes: list[training.Take], tmp_path: Pat
     driver = load("audio2face", "hear", file=tmp_path / "net.onnx", life=False)
     frames = list(driver.drive([Speech(Audio(takes[0].watched.sound[:16000], 16000))], Fraction(25)))
     assert len(frames) == 25
+
+
+def test_the_whole_way_scores_every_speaker_and_writes_a_network(
+    takes: list[training.Take], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, music = training.examples, training.shut(4.0)
+    monkeypatch.setattr(training, "examples", lambda taken: whole(taken)[:1])
+    monkeypatch.setattr(training, "shut", lambda: music)
+    monkeypatch.setattr(training, "spoken", lambda: [])
+    scores = training.fit(takes, tmp_path / "net.onnx", count=2, times=8.0)
+    assert sorted(s.speaker for s in scores) == [f"clip{i}" for i in range(5)]
+    assert "5 speakers" in capsys.readouterr().out
+    assert network(tmp_path / "net.onnx").channels[-1] == "voice"
+
+
+def test_command_says_what_it_wants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from huashen import cli
+
+    where = ["-o", str(tmp_path / "net.onnx"), "--work", str(tmp_path / "work")]
+    assert cli.main(["train", "audio2face", str(tmp_path / "nowhere"), *where]) == 2
+    assert "no folder of videos" in capsys.readouterr().err
+    assert cli.main(["train", "audio2face", str(tmp_path), *where]) == 2
+    assert "three speakers" in capsys.readouterr().err
