@@ -1,13 +1,17 @@
 """A drawn face with known landmarks: tests of what happens to a picture need neither weights nor a photograph."""
 
+from collections.abc import Container
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from huashen import footage, media
 from huashen.avatar import Avatar
+from huashen.footage import Footage
 from huashen.ops import mesh
-from huashen.types import Box, Face, Floats, Image, Landmarks
+from huashen.types import Audio, Box, Face, Floats, Frame, Image, Landmarks, Video
 
 
 def landmarks(size: tuple[int, int], *, share: float = 0.3, shut: bool = True) -> Floats:
@@ -68,6 +72,41 @@ def portrait(size: tuple[int, int] = (96, 96), *, share: float = 0.3, shut: bool
     low, high = points[:468, :2].min(0), points[:468, :2].max(0)
     face = Face(Box(*map(float, (*low, *high))), Landmarks(points), 1.0)
     return Avatar(image, face, mask.astype(np.float32) / 255 if masked else None, "drawn")
+
+
+def clip(folder: Path, size: tuple[int, int] = (96, 96), *, frames: int = 40, without: Container[int] = (), gap: float = 0.24) -> Footage:
+    """Write a clip of a drawn person who moves the head and speaks, and prepare it from the points known.
+
+    Args:
+        folder: an empty one.
+        size: (width, height) of the clip.
+        frames: how many.
+        without: those in which the face is not found.
+        gap: how far the mouth opens, in distances between the outer eye corners.
+    """
+    shut, wide = landmarks(size), landmarks(size)
+    unit = float(np.linalg.norm(shut[33] - shut[263]))
+    for row in range(4):
+        wide[mesh.LOWER_LIP[row, 1:-1], 1] += gap * unit * np.sin(np.linspace(0, np.pi, 11))[1:-1]
+    wide[[152, 148, 377, 175, 171, 396, 199, 200, 18], 1] += 0.6 * gap * unit
+    images, points = [], []
+    for k in range(frames):
+        opened = 0.5 - 0.5 * np.cos(2 * np.pi * k / 13)
+        aside = np.array([0.03 * unit * np.sin(2 * np.pi * k / 29), 0.02 * unit * np.sin(k / 5), 0], np.float32)
+        here = shut + np.float32(opened) * (wide - shut) + aside
+        shown = portrait(size)
+        image = np.roll(shown.image, tuple(int(v) for v in np.rint(aside[1::-1])), (0, 1))
+        lips = here[np.concatenate([mesh.UPPER_LIP[0], mesh.LOWER_LIP[0, ::-1]]), :2]
+        cv2.fillPoly(image, [lips.round().astype(np.int32)], (184, 92, 92))
+        inside = here[np.concatenate([mesh.UPPER_LIP[3], mesh.LOWER_LIP[3, ::-1]]), :2]
+        cv2.fillPoly(image, [inside.round().astype(np.int32)], (70, 20, 24))
+        images.append(image)
+        points.append(np.full_like(here, np.nan) if k in without else here)
+    silent = Audio(np.zeros(0, np.float32), 0)
+    path = folder / "drawn.mp4"
+    stream = (Frame(image, silent, k) for k, image in enumerate(images))
+    media.write_video(Video(stream, Fraction(25), size, 0, frames), path)
+    return footage.keep(folder / "kept", path, np.stack(points))
 
 
 def outside(image: Image, points: Floats, grow: float) -> np.ndarray:

@@ -487,23 +487,50 @@ def _frames(path: PathLike, fps: Fraction, rate: int, size: tuple[int, int], ori
             index += 1
 
 
+def read_images(path: PathLike, begin: int, *, fps: Fraction) -> Iterator[Image]:
+    """Yield the pictures of `read_video` from one of its frames on, without reading all that comes before.
+
+    Args:
+        path: anything FFmpeg reads.
+        begin: the number of the first frame.
+        fps: frames a second, as for `read_video`.
+    """
+    with _opened(path) as container:
+        stream = _moving(container)
+        first = next(_decoded(container, stream, path), None) if stream is not None else None
+        if stream is None or first is None:
+            raise UnreadableError(tr(f"{path} has no moving pictures; give a video", f"{path} 没有视频画面；请给出视频文件"))
+        size = _shown(stream, first)
+        origin = first.pts * first.time_base if first.pts is not None else Fraction(0)
+    for image, count in _repeated(path, fps, size, origin, begin):
+        for _ in range(count):
+            yield image
+
+
 def _silence(index: int, rate: int, fps: Fraction) -> Audio:
     """Return a frame's slice of nothing."""
     length = first_sample(index + 1, rate, fps) - first_sample(index, rate, fps) if rate else 0
     return Audio(np.zeros(length, np.float32), rate)
 
 
-def _repeated(path: PathLike, fps: Fraction, size: tuple[int, int], origin: Fraction) -> Iterator[tuple[Image, int]]:
-    """Yield the pictures of a video and for how many frames each is shown."""
+def _repeated(
+    path: PathLike, fps: Fraction, size: tuple[int, int], origin: Fraction, begin: int = 0, *, seek: bool = True
+) -> Iterator[tuple[Image, int]]:
+    """Yield the pictures of a video, from one of its frames on, and for how many frames each is shown."""
     with _opened(path) as container:
         stream = _moving(container)
         assert stream is not None
         stream.thread_type = "AUTO"
-        shown = 0
+        shown = begin
         previous: Any = None
         time = end = Fraction(0)
+        if begin and seek and stream.time_base:
+            container.seek(math.floor((begin / fps + origin) / stream.time_base), stream=stream)  # to the key frame before it
         for frame in _decoded(container, stream, path):
             time = frame.pts * frame.time_base - origin if frame.pts is not None else end
+            if previous is None and begin and seek and (frame.pts is None or time * fps > begin):
+                yield from _repeated(path, fps, size, origin, begin, seek=False)  # a file that cannot be entered there
+                return
             count = max(0, math.ceil(time * fps - Fraction(1, 2)) - shown)
             if previous is not None and count:
                 yield _rgb(previous, stream, size), count

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 import numpy as np
 
 from huashen import avatar as avatars
-from huashen import media, registry, weights
+from huashen import footage, media, registry, weights
 from huashen import subtitles as subtitling
 from huashen.avatar import Avatar
-from huashen.errors import InputError, NoSpeechError, OutputError, TooLargeError
+from huashen.errors import InputError, NoSpeechError, OutputError, TooLargeError, UnreadableError
 from huashen.files import writable
+from huashen.footage import Footage
 from huashen.subtitles import Cue
 from huashen.types import Frame, Speech, Video
 from huashen.words import tr
@@ -37,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 HEARD_BY = "hear"
 """The driver of recorded speech, of which nothing but the sound is known."""
+
+CLIP_BY = "mouthbank"
+"""The engine that makes a clip speak."""
 
 Subtitles = Literal["none", "file", "burn"]
 _SUBTITLE_ENDINGS = (".srt", ".vtt")
@@ -92,7 +96,7 @@ class Result:
 
 def say(
     text: str | Iterable[str],
-    face: str | os.PathLike[str] | Avatar,
+    face: str | os.PathLike[str] | Avatar | Footage,
     out: str | os.PathLike[str],
     *,
     voice: str | None = None,
@@ -101,7 +105,7 @@ def say(
     speed: float | str = 1.0,
     subtitles: str = "none",
     size: str | int | None = None,
-    fps: Fraction | float | str = 25,
+    fps: Fraction | float | str | None = None,
     still: bool = False,
     seed: int = 0,
     which: int | tuple[float, float] | None = None,
@@ -111,20 +115,21 @@ def say(
     overwrite: bool = True,
     progress: Callable[[Progress], None] | None = None,
 ) -> Result:
-    """Make a picture say a text, and write the video.
+    """Make a picture or a clip say a text, and write the video.
 
     Args:
         text: what to say, or its lines as they come; a sentence may run over several lines, an empty line ends it.
-        face: a picture with a face, "example" for the portrait that comes along, or a prepared Avatar.
+        face: a picture with a face, "example" for the portrait that comes along, a clip of a person, or a prepared Avatar or Footage.
+            A clip runs there and back for as long as the speech lasts.
         out: the file to make; its ending says the format: .mp4, .mov, .webm, .gif.
         voice, tts, lang: the voice, the engine that speaks, a language tag; guessed from the text without.
         speed: 1 is the voice's own, 1.5 is faster.
         subtitles: "file" writes .srt and .vtt beside the video, "burn" writes into the picture.
         size: see `as_size`.
-        fps: see `as_fps`.
+        fps: see `as_fps`; 25 without it, or a clip's own.
         still: keep head and background still.
         seed: another number, other blinks and nods.
-        which: the face that speaks: 0 is the largest, or a point (x, y) in it.
+        which: the face that speaks: 0 is the largest, or a point (x, y) in it (in a clip: where it is seen first).
         box: x0, y0, x1, y1 in the picture's pixels: look for the face there.
         driver, engine: the engines that move the face and render the person.
         overwrite: whether an existing file at `out` is replaced.
@@ -140,7 +145,9 @@ def say(
     """
     captions = as_subtitles(subtitles)
     goal = as_goal(out, overwrite=overwrite, inputs=(face,), beside=_SUBTITLE_ENDINGS if captions == "file" else ())
-    head = _head(engine, driver, fps=as_fps(fps), still=still, seed=seed)
+    own = _clip_fps(face)
+    engine = engine or (CLIP_BY if own else None)
+    head = _head(engine, driver, fps=as_fps((own or 25) if fps is None else fps), still=still, seed=seed)
     speaker = registry.load("tts", tts, voice=voice, lang=lang, speed=_number(speed))
     told = _Told(characters=sum(len(line.strip()) + 1 for line in text.splitlines()) if isinstance(text, str) else None)
     engines = {"tts": _name("tts", tts), "audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
@@ -152,11 +159,11 @@ def say(
 
 def sync(
     sound: str | os.PathLike[str],
-    face: str | os.PathLike[str] | Avatar,
+    face: str | os.PathLike[str] | Avatar | Footage,
     out: str | os.PathLike[str],
     *,
     size: str | int | None = None,
-    fps: Fraction | float | str = 25,
+    fps: Fraction | float | str | None = None,
     still: bool = False,
     seed: int = 0,
     which: int | tuple[float, float] | None = None,
@@ -166,7 +173,7 @@ def sync(
     overwrite: bool = True,
     progress: Callable[[Progress], None] | None = None,
 ) -> Result:
-    """Make a picture say recorded speech, and write the video.
+    """Make a picture or a clip say recorded speech, and write the video.
 
     Args:
         sound: a sound file, or a video whose sound is taken.
@@ -182,7 +189,9 @@ def sync(
     """
     goal = as_goal(out, overwrite=overwrite, inputs=(face, sound))
     driver = driver or HEARD_BY
-    head = _head(engine, driver, fps=as_fps(fps), still=still, seed=seed)
+    own = _clip_fps(face)
+    engine = engine or (CLIP_BY if own else None)
+    head = _head(engine, driver, fps=as_fps((own or 25) if fps is None else fps), still=still, seed=seed)
     engines = {"audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
     told = _Told()
     with _warnings(told) as said:
@@ -287,18 +296,18 @@ def as_goal(out: str | os.PathLike[str], *, overwrite: bool = True, inputs: Iter
 
 
 def as_avatar(
-    face: str | os.PathLike[str] | Avatar,
+    face: str | os.PathLike[str] | Avatar | Footage,
     *,
     size: str | int | None = None,
     which: int | tuple[float, float] | None = None,
     box: tuple[float, float, float, float] | None = None,
-) -> Avatar:
-    """Read a picture and prepare who speaks, at the size of the video.
+) -> Avatar | Footage:
+    """Read a picture or a clip and prepare who speaks, at the size of the video.
 
     A size of another shape cuts the picture to it, around the face.
 
     Args:
-        face: a picture, "example", or an Avatar.
+        face: a picture, "example", a clip, an Avatar or a Footage.
         size: see `as_size`.
         which, box: see `say`; in the picture's own pixels.
 
@@ -307,10 +316,28 @@ def as_avatar(
     """
     if isinstance(face, Avatar):
         return face.fitted(as_size(size, (face.image.shape[1], face.image.shape[0])))
+    if isinstance(face, Footage):
+        return face.fitted(as_size(size, face.size))
+    if _clip_fps(face):
+        clip = footage.prepare(Path(face), which=which, box=box)
+        return clip.fitted(as_size(size, clip.size))
     path = weights.path("astronaut") if face == "example" else Path(face)
     image = media.read_image(path)
     goal = as_size(size, (image.shape[1], image.shape[0]))
     return avatars.from_image(image, which=which, box=box, name=path.stem, source=path).fitted(goal)
+
+
+def _clip_fps(face: str | os.PathLike[str] | Avatar | Footage) -> Fraction | None:
+    """Return the frames a second of a clip; None when a face is something else, or cannot be read, which reading it will say."""
+    if isinstance(face, Footage):
+        return face.fps
+    if isinstance(face, Avatar) or face == "example":
+        return None
+    try:
+        found = media.probe(face)
+    except UnreadableError:
+        return None
+    return min(Fraction(RATES[1]), max(Fraction(RATES[0]), found.fps)) if found.kind == "video" else None
 
 
 class _Told:
@@ -441,7 +468,7 @@ def _head(engine: str | None, driver: str | None, *, fps: Fraction, still: bool,
 
 def _write(
     head: "TalkingHead",
-    avatar: Avatar,
+    avatar: Avatar | Footage,
     speech: Iterator[Speech],
     goal: Path,
     told: _Told,

@@ -32,6 +32,7 @@ from huashen.audio2face.stream import Moment, moments
 from huashen.avatar import Avatar
 from huashen.errors import InputError, MissingPartError, NoSpeechError, UnreadableError
 from huashen.files import replacing
+from huashen.footage import Footage
 from huashen.ops import mel as sound
 from huashen.types import ARKIT, Box, Face, Floats, Frame, Image, Landmarks, Motion, Speech, Video
 from huashen.words import tr
@@ -137,12 +138,14 @@ class Wav2Lip:
         self._hears = max(0.0, hears - float(1 / fps))
         self.lookahead = max(self._hears + float((batch - 1) / fps), driver.lookahead if driver else 0.0)
 
-    def animate(self, avatar: Avatar, speech: Iterable[Speech]) -> Video:
+    def animate(self, avatar: Avatar | Footage, speech: Iterable[Speech]) -> Video:
         """Return the video, rendered as it is read.
 
         Raises:
             NoSpeechError: there is no sound at all.
         """
+        if isinstance(avatar, Footage):
+            return self._dubbed(avatar.fitted(self._size) if self._size else avatar, speech)
         shot = self._framing(Shot(avatar.image, avatar.face))
         if shot.image is not avatar.image and shot.face is not None:
             mask = None if avatar.mask is None else self._framing(Shot((avatar.mask * 255).astype(np.uint8), None)).image
@@ -163,6 +166,17 @@ class Wav2Lip:
         if first is None:
             raise NoSpeechError(tr("there is no sound to speak", "没有可说的声音"))
         height, width = avatar.image.shape[:2]
+        return Video(chain([first], frames), self._fps, (width, height), first.audio.rate)
+
+    def _dubbed(self, footage: Footage, speech: Iterable[Speech]) -> Video:
+        """Draw the mouths of a clip anew."""
+        shown, faces = footage.order(self._fps), footage.order(self._fps)
+        shots = (Shot(image, footage.face(index)) for image, index in zip(footage.images(shown), faces, strict=True))
+        frames = (replace(frame, image=footage.shown(frame.image)) for frame in self.redub(shots, speech))
+        first = next(frames, None)
+        if first is None:
+            raise NoSpeechError(tr("there is no sound to speak", "没有可说的声音"))
+        height, width = first.image.shape[:2]
         return Video(chain([first], frames), self._fps, (width, height), first.audio.rate)
 
     def redub(self, shots: Iterable[Shot], speech: Iterable[Speech]) -> Iterator[Frame]:

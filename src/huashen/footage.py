@@ -1,0 +1,268 @@
+"""A person in a clip: prepared once, then read frame by frame, forwards and backwards, never held in memory.
+
+Preparing follows the face through the clip and cuts the mouth out of every frame. What it finds lies in a folder under
+`HUASHEN_HOME/footage`, named after the clip's contents, and may be deleted at any time:
+
+- `manifest.json`: what the clip is and how much of it is there;
+- `points.npz`: the mesh of the face that speaks in every frame, NaN where it is not to be seen;
+- `mouths.npy`: a rectangle of every frame, (n, h, w, 3), read from the disk where it is needed.
+
+The clip itself is not copied: its frames are read from the file.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huashen import config, media
+from huashen.errors import NoFaceError, OutputError
+from huashen.types import Box, Face, Floats, Image, Landmarks
+from huashen.words import tr
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+BLOCK = 96_000_000
+"""Bytes of frames held while a clip runs backwards."""
+MATERIAL = 2_000_000_000
+"""Bytes of mouths kept; a longer clip gives those of its beginning."""
+SHORTEST = 5
+"""Frames with a face that a clip must have."""
+ACROSS, ABOVE, BELOW = 0.72, 0.52, 0.72
+"""What is cut out to each side of the mouth, above and below it, in distances between the outer eye corners."""
+TURN = 1.0
+"""Seconds from a clip's end within which it may turn round."""
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A person who speaks in a clip."""
+
+    path: Path
+    fps: Fraction
+    size: tuple[int, int]
+    """(width, height) of the clip."""
+    points: Floats
+    """(n, 478, 3) the mesh in every frame, pixels; NaN where the face is not to be seen."""
+    mouths: NDArray[np.uint8]
+    """(m, h, w, 3) what surrounds the mouth in the first m frames, on the disk."""
+    corners: NDArray[np.int32]
+    """(n, 2) x, y of that rectangle in each frame; a part of it may lie outside the frame, where the picture's edge goes on."""
+    name: str = ""
+    goal: tuple[int, int] | None = None
+    """(width, height) of what is made of it; the clip's own when None."""
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self.points)
+
+    def seen(self) -> NDArray[np.bool_]:
+        """Return (n,): whether there is a face in a frame."""
+        return np.asarray(np.isfinite(self.points[:, 0, 0]))
+
+    def face(self, index: int) -> Face | None:
+        """Return the face in a frame, None where there is none."""
+        points = self.points[index]
+        if not np.isfinite(points[0, 0]):
+            return None
+        from huashen.face.pose import head
+
+        low, high = points[:468, :2].min(0), points[:468, :2].max(0)
+        return Face(Box(*map(float, (*low, *high))), Landmarks(points), 1.0, head(points))
+
+    def fitted(self, size: tuple[int, int]) -> "Footage":
+        """Return the clip to be shown at another size (width, height), cut round the face where the shape differs."""
+        return replace(self, goal=size)
+
+    def shown(self, image: Image) -> Image:
+        """Return a frame of the clip at the size of the video."""
+        import cv2
+
+        if self.goal is None or self.goal == self.size:
+            return image
+        (width, height), (across, down) = self.size, self.goal
+        scale = max(across / width, down / height)
+        scale = 1.0 if max(width - across, height - down) <= 1 and scale <= 1 else scale  # an odd row is cut off, not squeezed in
+        wide, tall = min(width, round(across / scale)), min(height, round(down / scale))
+        points = self.points[self.seen()][:, :468, :2]
+        x, y = np.median(points.mean(1), axis=0)
+        x0, y0 = (int(np.clip(v, 0, room)) for v, room in ((x - wide / 2, width - wide), (y - tall * 0.46, height - tall)))
+        part = image[y0 : y0 + tall, x0 : x0 + wide]
+        if (wide, tall) == self.goal:
+            return part.copy()
+        return np.asarray(cv2.resize(part, self.goal, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8)
+
+    def order(self, fps: Fraction) -> Iterator[int]:
+        """Yield, without end, which frame of the clip each frame of a video shows.
+
+        The clip runs to its end, back to its beginning and on. It turns where the head is nearly at rest, so that turning does not show.
+        """
+        begin, end = self._turns()
+        position, way, passed = 0, 1, 0
+        for k in count():
+            while passed < int((k + Fraction(1, 2)) / fps * self.fps):
+                if position >= end or (way < 0 and position <= begin):
+                    way = -1 if position >= end else 1
+                position += way
+                passed += 1
+            yield position
+
+    def _turns(self) -> tuple[int, int]:
+        """Return the frames between which the clip goes there and back."""
+        n = len(self)
+        reach = min(round(TURN * self.fps), n // 6)
+        if reach < 2:
+            return 0, n - 1
+        nose = self.points[:, 6, :2] / max(1.0, float(np.nanmedian(np.linalg.norm(self.points[:, 33] - self.points[:, 263], axis=1))))
+        speed = np.linalg.norm(np.gradient(nose, axis=0), axis=1)
+        speed = np.where(np.isfinite(speed), speed, np.inf)
+        begin, end = int(np.argmin(speed[:reach])), n - 1 - int(np.argmin(speed[::-1][:reach]))
+        return begin, end
+
+    def images(self, order: Iterable[int]) -> Iterator[Image]:
+        """Yield frames of the clip in any order, each a fresh array; neighbours cost least.
+
+        Args:
+            order: numbers of frames, 0 to n - 1.
+        """
+        block = max(4, BLOCK // (3 * self.size[0] * self.size[1]))
+        held: dict[int, Image] = {}
+        reader: Iterator[Image] = iter(())
+        following = -1  # the frame the reader gives next
+        last = -1
+        image: Image | None = None
+        for k in order:
+            if k == last and image is not None:
+                pass
+            elif k in held:
+                image = held[k]
+            elif last - 8 <= k < last:  # running backwards: a block is read forwards and given out from its end
+                begin = max(0, k - block + 1)
+                reader = media.read_images(self.path, begin, fps=self.fps)
+                held = dict(zip(range(begin, k + 1), reader, strict=False))
+                following = -1
+                image = held.get(k, image)
+            else:
+                held = {}
+                if not 0 <= following <= k < following + 64:
+                    reader, following = media.read_images(self.path, k, fps=self.fps), k
+                while following <= k:
+                    image = next(reader, image)
+                    following += 1
+            assert image is not None
+            last = k
+            yield image.copy()
+
+
+def prepare(
+    path: Path, *, which: int | tuple[float, float] | None = None, box: tuple[float, float, float, float] | None = None
+) -> Footage:
+    """Follow the face through a clip and keep its mouths, or open what was kept before.
+
+    Args:
+        path: a video.
+        which: the face that speaks: 0 is the largest, or a point x, y in the first frame in which it is seen.
+        box: x0, y0, x1, y1: the face whose middle is nearest to that of this box.
+
+    Raises:
+        NoFaceError: there is hardly a face in it.
+        UnreadableError: it cannot be read.
+    """
+    from huashen.face.track import track
+
+    if box is not None:
+        which = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    folder = config.home() / "footage" / f"{path.stem}-{_key(path, which)}"
+    if (folder / "manifest.json").is_file():
+        return opened(folder, path)
+    video = media.read_video(path)
+    logger.info("following the face through %s", path)
+    nowhere = np.full((478, 3), np.nan, np.float32)
+    points = [
+        nowhere if face is None else face.landmarks.points
+        for face in track((frame.image for frame in video.frames), which=0 if which is None else which)
+    ]
+    return keep(folder, path, np.asarray(points, np.float32).reshape(-1, 478, 3))
+
+
+def keep(folder: Path, path: Path, points: Floats) -> Footage:
+    """Write the folder of a clip whose faces are known, and open it.
+
+    Args:
+        folder: where; it must not exist.
+        path: the clip.
+        points: (n, 478, 3) the mesh in every frame, NaN where there is none.
+
+    Raises:
+        NoFaceError: there is hardly a face in it.
+    """
+    seen = np.isfinite(points[:, 0, 0])
+    if seen.sum() < SHORTEST:
+        raise NoFaceError(tr(
+            f"{path} shows a face in {int(seen.sum())} of its {len(points)} frames; give a clip that shows it larger or longer",
+            f"{path} 的 {len(points)} 帧中只有 {int(seen.sum())} 帧有人脸；请给出人脸更大、出现更久的视频",
+        ))  # fmt: skip
+    video = media.read_video(path)
+    eyes = float(np.percentile(np.linalg.norm(points[seen, 33] - points[seen, 263], axis=1), 95))
+    across, above, below = (round(share * eyes) for share in (ACROSS, ABOVE, BELOW))
+    middle = points[:, [61, 291], :2].mean(1)
+    corners = np.where(seen[:, None], np.rint(np.nan_to_num(middle)) - (across, above), 0).astype(np.int32)
+    shape = (above + below, 2 * across, 3)
+    kept = min(len(points), max(1, MATERIAL // int(np.prod(shape))))
+    beside = folder.with_name(folder.name + ".part")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        mouths = np.lib.format.open_memmap(beside / "mouths.npy", mode="w+", dtype=np.uint8, shape=(kept, *shape))
+        for image, corner, mouth in zip((frame.image for frame in video.frames), corners, mouths, strict=False):
+            _cut(image, corner, mouth)
+        mouths.flush()
+        np.savez(beside / "points.npz", points=points, corners=corners)
+        manifest = {"format": FORMAT, "clip": path.name, "frames": len(points), "with_face": int(seen.sum()), "fps": str(video.fps),
+                    "size": list(video.size), "mouths": kept}  # fmt: skip
+        (beside / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        beside.replace(folder)
+    except OSError as error:
+        raise OutputError(tr(f"{folder} cannot be written: {error.strerror}", f"无法写入 {folder}：{error.strerror}")) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return opened(folder, path)
+
+
+def opened(folder: Path, path: Path) -> Footage:
+    """Open what was kept of a clip.
+
+    Args:
+        folder: see `keep`.
+        path: the clip.
+    """
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    with np.load(folder / "points.npz") as stored:
+        points, corners = stored["points"], stored["corners"]
+    mouths = np.load(folder / "mouths.npy", mmap_mode="r")
+    size = (int(manifest["size"][0]), int(manifest["size"][1]))
+    return Footage(path, Fraction(manifest["fps"]), size, points, mouths, corners, path.stem)
+
+
+def _cut(image: Image, corner: NDArray[np.int32], out: NDArray[np.uint8]) -> None:
+    """Copy a rectangle of a picture; outside it the edge goes on."""
+    rows = np.clip(np.arange(corner[1], corner[1] + out.shape[0]), 0, image.shape[0] - 1)
+    columns = np.clip(np.arange(corner[0], corner[0] + out.shape[1]), 0, image.shape[1] - 1)
+    out[:] = image[rows[:, None], columns]
+
+
+def _key(path: Path, which: object) -> str:
+    """Return a name for a clip's contents and the face meant."""
+    media.probe(path)  # says what is wrong with a file that is missing or none
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return hashlib.sha256(f"{FORMAT} {digest} {which}".encode()).hexdigest()[:12]
