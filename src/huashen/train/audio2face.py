@@ -377,7 +377,7 @@ def train(
     torch.manual_seed(seed)
     dice = np.random.default_rng(seed)
     net = Net(width)
-    mean = deepcopy(net).eval()  # of the weights of late: steadier than the last
+    mean: Net = deepcopy(net).eval()  # of the weights of late: steadier than the last
     todo = max(1, int(seconds / (batch * crop)))
     optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, todo, pct_start=0.15)
