@@ -416,7 +416,7 @@ class _Seam:
             middle = (upper[0], np.asarray((upper[1] + lower[1]) / 2, np.float32))
             self.over = self.under = self._darkest(image, middle)
         self.close = 0.42 if self.is_open else 0.5
-        self.overlap = max(0.022, 1.8 / face.unit) if self.is_open else 0.0
+        self.overlap = max(0.024, 2.3 / face.unit) if self.is_open else 0.0
         """How far lips that are open in the picture are laid over each other when shut, units: their edges are never sharp."""
         self.centre = (local[13] + self.close * (local[14] - local[13])).astype(np.float32)
 
