@@ -28,7 +28,7 @@ import huashen
 from huashen import weights
 from huashen.avatar import Avatar, from_image
 from huashen.media import read_image, write_video
-from huashen.talking_head.puppet import Rig
+from huashen.talking_head.rig import Rig
 from huashen.types import Audio, Speech, Video
 
 FPS = Fraction(25)

@@ -12,7 +12,7 @@ from PIL import ImageDraw
 
 from huashen.avatar import Avatar, from_image
 from huashen.media import read_image
-from huashen.talking_head.puppet import Rig
+from huashen.talking_head.rig import Rig
 from huashen.types import ARKIT_INDEX, Floats
 
 POSES: dict[str, tuple[dict[str, float], dict[int, float]]] = {

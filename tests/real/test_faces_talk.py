@@ -8,7 +8,7 @@ import pytest
 from huashen.avatar import from_image
 from huashen.face.mediapipe import MediaPipe
 from huashen.media import read_image
-from huashen.talking_head.puppet import Rig
+from huashen.talking_head.rig import Rig
 from huashen.types import ARKIT_INDEX, Floats, Image
 
 pytestmark = pytest.mark.real

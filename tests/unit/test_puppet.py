@@ -12,7 +12,7 @@ from PIL import Image as Picture
 
 from huashen.avatar import Avatar, from_image
 from huashen.face.mediapipe import MediaPipe
-from huashen.talking_head.puppet import JAW, Rig
+from huashen.talking_head.rig import JAW, Rig
 from huashen.types import ARKIT, ARKIT_INDEX, Floats, Image
 from synthetic import outside, portrait
 

@@ -38,7 +38,7 @@ from huashen.types import ARKIT, Box, Face, Floats, Frame, Image, Landmarks, Mot
 from huashen.words import tr
 
 if TYPE_CHECKING:
-    from huashen.talking_head.puppet import Rig
+    from huashen.talking_head.rig import Rig
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ class Wav2Lip:
         if self._driver is None:
             frames = self._redubbed(repeat(Shot(avatar.image, avatar.face)), speech)
         else:
-            from huashen.talking_head.puppet import Rig  # another engine's, but the only thing that moves a picture
+            from huashen.talking_head.rig import Rig
 
             rig = Rig(avatar)
             shut = rig.draw(np.zeros(len(ARKIT), np.float32), np.zeros(6, np.float32))  # the mouth of one who is silent
