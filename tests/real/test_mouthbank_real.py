@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from huashen import footage, media
+from huashen import footage, media, studio, weights
 from huashen.face.track import track
 from huashen.footage import Footage
 from huashen.talking_head.mouthbank import Bank, redrawn
@@ -71,3 +71,19 @@ def test_lips_are_shut_where_they_shall_be_while_the_clip_speaks(anchor: Footage
     made = (frame.image for frame in redrawn(bank, [(silent, *bank.wanted(silent))] * 40, Fraction(25)))
     assert np.percentile(gaps(made), 90) < 0.02
     assert np.percentile(bank.gap[:40], 90) > 0.03
+
+
+def test_a_clip_given_as_a_file_is_prepared_once_and_speaks(real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = media.read_video(real / "clips" / "sad_katie.mp4")
+    media.write_video(replace(whole, frames=islice(whole.frames, 50)), tmp_path / "katie.mp4")
+    store = weights.folder()
+    monkeypatch.setattr(weights, "folder", lambda: store)
+    monkeypatch.setattr(footage.config, "home", lambda: tmp_path)
+    finder = track
+    looked = []
+    monkeypatch.setattr("huashen.face.track.track", lambda *given, **options: looked.append(1) or finder(*given, **options))
+    for name in ("one", "two"):
+        made = studio.sync(real / "clips" / "sad_katie.mp4", tmp_path / "katie.mp4", tmp_path / f"{name}.mp4", size=128)
+        assert made.engines["talking_head"] == "mouthbank"
+        assert (made.size, made.fps, made.frames) == ((128, 128), 25, 200)  # eight seconds of speech, two of pictures
+    assert len(looked) == 1
