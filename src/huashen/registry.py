@@ -70,7 +70,12 @@ class Registry:
         entry = self.get(name or self.entries[0].name)
         lacking = missing(entry)
         if lacking:
-            how = f"pip install 'huashen[{entry.extra}]'" if entry.extra else tr("install it", "请先安装")
+            if entry.extra:
+                how = f"pip install 'huashen[{entry.extra}]'"
+            elif set(lacking) <= set(entry.modules):
+                how = "pip install " + " ".join(module.replace("_", "-") for module in lacking)
+            else:
+                how = tr("install it with your system's package manager", "请用系统的软件包管理器安装")
             raise MissingPartError(tr(
                 f"the {self.capability} engine '{entry.name}' needs {', '.join(lacking)}; {how}",
                 f"{self.capability} 引擎“{entry.name}”需要 {', '.join(lacking)}；{how}",
