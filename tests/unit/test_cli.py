@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from huashen import cli, config, registry, studio, terminal, weights
+from huashen.cli import parts
 from huashen.errors import InputError, UnreadableError
 
 
@@ -152,39 +153,39 @@ def test_unknown_weights_are_refused_and_the_known_listed(capsys: pytest.Capture
 
 @pytest.mark.parametrize(("value", "meant"), [("0", 0), ("2", 2), ("310,120", (310.0, 120.0)), (None, None)])
 def test_which(value: str | None, meant: object) -> None:
-    assert cli._which(value) == meant
+    assert parts.as_which(value) == meant
 
 
 @pytest.mark.parametrize("value", ["", "a", "1.5", "1,2,3", "1,nan", ","])
 def test_which_refuses_nonsense(value: str) -> None:
     with pytest.raises(InputError, match="--which cannot be"):
-        cli._which(value)
+        parts.as_which(value)
 
 
 def test_box() -> None:
-    assert cli._box("1,2,30,40.5") == (1, 2, 30, 40.5)
+    assert parts.as_box("1,2,30,40.5") == (1, 2, 30, 40.5)
     for value in ("", "1,2,3", "1,2,3,inf", "a,b,c,d"):
         with pytest.raises(InputError, match="--box cannot be"):
-            cli._box(value)
+            parts.as_box(value)
 
 
 def test_text_comes_from_the_line_a_file_or_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "t.txt"
     file.write_bytes(b"\xef\xbb\xbf" + "你好。\n".encode())
-    assert cli._text("hi", None) == "hi"
-    assert cli._text(None, file) == "你好。\n"
+    assert parts.text_of("hi", None) == "hi"
+    assert parts.text_of(None, file) == "你好。\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("一。\n二。\n".encode())))
-    assert list(cli._text("-", None)) == ["一。\n", "二。\n"]
+    assert list(parts.text_of("-", None)) == ["一。\n", "二。\n"]
     for both in ((None, None), ("hi", file)):
         with pytest.raises(InputError, match="either a text"):
-            cli._text(*both)
+            parts.text_of(*both)
 
 
 def test_a_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     file = tmp_path / "gbk.txt"
     file.write_bytes("你好，世界".encode("gbk"))
     with pytest.raises(UnreadableError, match=r"gbk\.txt is not UTF-8"):
-        cli._text(None, file)
+        parts.text_of(None, file)
 
 
 def test_huashen_toml_gives_defaults_and_the_line_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -195,7 +196,8 @@ def test_huashen_toml_gives_defaults_and_the_line_wins(monkeypatch: pytest.Monke
     settings = config.settings()
     assert (settings.voice, settings.fps, settings.size) == ("male", "30000/1001", 512)
     assert settings.face == str(tmp_path / "home" / "portrait.jpg"), "a path is counted from the file that names it"
-    assert cli._chosen({"voice": None, "fps": "24", "size": None, "speed": None}, settings) == {"voice": "male", "fps": "24", "size": 512}
+    given = {"voice": None, "fps": "24", "size": None, "speed": None}
+    assert parts.chosen_of(given, settings) == {"voice": "male", "fps": "24", "size": 512}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,206 @@
+"""Commands that make a video, and the one that measures it."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from huashen import config, terminal
+from huashen.cli.parts import (
+    Box,
+    Captions,
+    Command,
+    Driver,
+    Engine,
+    Face,
+    Fps,
+    Json,
+    Lang,
+    Out,
+    Overwrite,
+    Quiet,
+    Seed,
+    Size,
+    Speed,
+    Still,
+    Tts,
+    Voice,
+    Which,
+    app,
+    as_box,
+    as_which,
+    chosen_of,
+    fetch,
+    put,
+    report_result,
+    text_of,
+    wanted,
+)  # fmt: skip
+from huashen.words import tr
+
+
+@app.command(cls=Command, help=tr("Make a picture or a video say a text", "让图片或视频中的人说一段文字"))
+def say(
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help=tr("what to say; - reads it from standard input", "要说的话；- 表示从标准输入读取"))
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help=tr("read the text from a file (UTF-8)", "从文件（UTF-8）读取文本"))
+    ] = None,
+    face: Face = None,
+    out: Out = None,
+    voice: Voice = None,
+    tts: Tts = None,
+    lang: Lang = None,
+    speed: Speed = None,
+    subtitles: Captions = None,
+    size: Size = None,
+    fps: Fps = None,
+    still: Still = False,
+    which: Which = None,
+    box: Box = None,
+    seed: Seed = 0,
+    driver: Driver = None,
+    engine: Engine = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say a text."""
+    from huashen import studio
+
+    settings = config.settings()
+    goal, who = wanted(out, "-o"), wanted(face or settings.face, "--face")
+    given = {"voice": voice, "tts": tts, "lang": lang, "speed": speed, "subtitles": subtitles, "size": size, "fps": fps}
+    chosen = chosen_of(given, settings)
+    words = text_of(text, file)
+    fetch(quiet=quiet or as_json, example=who == "example")
+    meter = terminal.Meter(str(goal), quiet=quiet or as_json)
+    try:
+        result = studio.say(
+            words,
+            who,
+            goal,
+            still=still,
+            which=as_which(which),
+            box=as_box(box),
+            seed=seed,
+            driver=driver,
+            engine=engine,
+            overwrite=overwrite,
+            progress=meter.show,
+            **chosen,
+        )
+    finally:
+        meter.clear()
+    report_result(result, as_json=as_json, quiet=quiet)
+
+
+@app.command(cls=Command, help=tr("Make a picture or a video say recorded speech", "让图片或视频中的人说一段录音"))
+def sync(
+    sound: Annotated[Path, typer.Argument(metavar="SOUND", help=tr("a sound file, or a video with sound", "声音文件，或带声音的视频"))],
+    face: Face = None,
+    out: Out = None,
+    size: Size = None,
+    fps: Fps = None,
+    still: Still = False,
+    which: Which = None,
+    box: Box = None,
+    seed: Seed = 0,
+    driver: Driver = None,
+    engine: Engine = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say recorded speech."""
+    from huashen import studio
+
+    settings = config.settings()
+    goal, who = wanted(out, "-o"), wanted(face or settings.face, "--face")
+    given = {"size": size, "fps": fps}
+    chosen = chosen_of(given, settings)
+    fetch(quiet=quiet or as_json, example=who == "example")
+    meter = terminal.Meter(str(goal), quiet=quiet or as_json)
+    try:
+        result = studio.sync(
+            sound,
+            who,
+            goal,
+            still=still,
+            which=as_which(which),
+            box=as_box(box),
+            seed=seed,
+            driver=driver,
+            engine=engine,
+            overwrite=overwrite,
+            progress=meter.show,
+            **chosen,
+        )
+    finally:
+        meter.clear()
+    report_result(result, as_json=as_json, quiet=quiet)
+
+
+@app.command(
+    cls=Command, help=tr("Make the example portrait say a sentence in Chinese and one in English", "让示例人像说一句中文和一句英文")
+)
+def demo(out: Out = Path("demo.mp4"), overwrite: Overwrite = False, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Show what Huashen does."""
+    say(text=DEMO, face="example", out=out, subtitles="burn", overwrite=overwrite, as_json=as_json, quiet=quiet)
+
+
+DEMO = "你好，我是化身，一个会说话的数字人。 Hello! I am Huashen: give me a picture and a text, and I will say it for you."
+
+
+@app.command(
+    cls=Command,
+    help=tr("Measure how good a talking video is: sync, motion, sharpness, steadiness", "评测说话视频：音画同步、嘴部运动、清晰度、稳定性"),
+)
+def measure(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help=tr("a video file", "视频文件"))],
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="REFERENCE", help=tr("a real recording of the same speech", "同一段话的真人录像")),
+    ] = None,
+    chart: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help=tr("draw curves, waveform and pictures into a .png, .jpg or .webp", "把曲线、波形和画面绘成 .png、.jpg 或 .webp"),
+        ),
+    ] = None,
+    which: Which = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a video."""
+    from huashen import measurement
+    from huashen.media import write_image
+    from huashen.plot import check_goal, plot
+    from huashen.report import report
+    from huashen.studio import Progress
+
+    if chart is not None:
+        check_goal(chart, overwrite=overwrite, inputs=(video, against))
+    fetch(quiet=quiet or as_json, example=False)
+    meter = terminal.Meter(str(video), quiet=quiet or as_json)
+    begin = time.monotonic()
+
+    def show(frames: int, seconds: float) -> None:
+        meter.show(Progress(frames, seconds, None, time.monotonic() - begin))
+
+    try:
+        found = measurement.measure(video, against, which=as_which(which) or 0, progress=show)
+    finally:
+        meter.clear()
+    if chart is not None:
+        write_image(chart, plot(found))
+    if as_json:
+        put(json.dumps(found.values(), ensure_ascii=False, indent=2))
+    elif not quiet:
+        put("\n".join(report(found)))

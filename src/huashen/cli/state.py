@@ -1,0 +1,91 @@
+"""Commands that say what is here: engines, voices, the machine."""
+
+import json
+from dataclasses import asdict
+
+import typer
+
+from huashen import terminal
+from huashen.cli.parts import Command, Json, Tts, app, put
+from huashen.words import tr
+
+
+@app.command(cls=Command, help=tr("List capabilities and their engines", "列出各项能力及其引擎"))
+def engines(as_json: Json = False) -> None:
+    """List the engines."""
+    from huashen import registry, weights
+
+    rows = [
+        {
+            "capability": capability,
+            "name": entry.name,
+            "default": entry is table.entries[0],
+            "licence": entry.licence,
+            "extra": entry.extra,
+            "installed": not registry.missing(entry),
+            "missing": registry.missing(entry),
+            "weights": {name: weights.present(name) for name in entry.weights},
+            "about": tr(*entry.about),
+            "source": entry.source,
+        }
+        for capability in registry.CAPABILITIES
+        for table in (registry.table(capability),)
+        for entry in table.entries
+    ]
+    if as_json:
+        put(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    yes, no, part = tr("yes", "是"), tr("no", "否"), tr("some", "部分")
+    head = [
+        tr(*title)
+        for title in (
+            ("capability", "能力"),
+            ("engine", "引擎"),
+            ("installed", "已安装"),
+            ("weights", "权重"),
+            ("extra", "附加组件"),
+            ("licence", "许可证"),
+            ("about", "说明"),
+        )
+    ]
+    lines = [head]
+    for row in rows:
+        have = list(row["weights"].values())  # type: ignore[attr-defined]
+        weights_word = "-" if not have else yes if all(have) else part if any(have) else no
+        name = str(row["name"]) + (" *" if row["default"] else "")
+        lines.append(
+            [
+                str(row["capability"]),
+                name,
+                yes if row["installed"] else no,
+                weights_word,
+                str(row["extra"]) or "-",
+                str(row["licence"]),
+                str(row["about"]),
+            ]
+        )
+    put(terminal.table(lines))
+    put(tr("* used when none is named", "* 未指定时使用"))
+
+
+@app.command(cls=Command, help=tr("Check this machine, and say what is missing and how to get it", "检查本机，指出缺少什么、如何获得"))
+def doctor(as_json: Json = False) -> None:
+    """Check the machine."""
+    from huashen import doctor as checkup
+
+    checks = checkup.examine()
+    if as_json:
+        put(json.dumps([asdict(check) for check in checks], ensure_ascii=False, indent=2))
+    else:
+        put(checkup.report(checks))
+    if any(check.state == "missing" for check in checks):
+        raise typer.Exit(3)
+
+
+@app.command(cls=Command, help=tr("List what --voice may be", "列出 --voice 可用的值"))
+def voices(tts: Tts = None, as_json: Json = False) -> None:
+    """List the voices of an engine."""
+    from huashen import registry
+
+    names = registry.load("tts", tts).voices()
+    put(json.dumps(names, ensure_ascii=False, indent=2) if as_json else "\n".join(names))
