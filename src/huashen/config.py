@@ -31,6 +31,16 @@ def offline() -> bool:
     return os.environ.get("HUASHEN_OFFLINE", "") not in ("", "0", "no", "false")
 
 
+def service_url() -> str | None:
+    """Return the address of the language model's service: `OPENAI_BASE_URL`."""
+    return os.environ.get("OPENAI_BASE_URL") or None
+
+
+def service_key() -> str:
+    """Return the key of the language model's service: `OPENAI_API_KEY`; empty when there is none."""
+    return os.environ.get("OPENAI_API_KEY", "")
+
+
 @dataclass(frozen=True)
 class Settings:
     """The command line's defaults, as a `huashen.toml` gives them; None: not said there."""
@@ -43,6 +53,10 @@ class Settings:
     size: str | int | None = None
     fps: str | float | int | None = None
     subtitles: str | None = None
+    chat: str | None = None
+    chat_url: str | None = None
+    chat_model: str | None = None
+    asr: str | None = None
     source: str = ""
     """Not a key: the files that were read."""
 
