@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from xml.sax.saxutils import escape, unescape
@@ -23,6 +23,7 @@ import huashen
 from huashen.errors import EngineError, InputError, MissingPartError, NoSpeechError, OutputError, TooLargeError, UnreadableError
 from huashen.files import replacing
 from huashen.flow import first_sample, prefetch, slices
+from huashen.ops import tone
 from huashen.ops.audio import downmix
 from huashen.ops.image import over
 from huashen.types import Audio, Floats, Frame, Image, Video
@@ -349,7 +350,7 @@ def _decoded(container: "av.container.InputContainer", stream: Any, path: PathLi
 # Sound
 
 
-def read_audio(path: PathLike, rate: int | None = None) -> Iterator[Audio]:
+def read_audio(path: PathLike, rate: int | None = None, *, with_picture: bool = False) -> Iterator[Audio]:
     """Read sound, or the sound of a video, as one channel, a piece at a time.
 
     Channels are averaged; empty ones are left out (the file is read twice where there are several).
@@ -357,16 +358,25 @@ def read_audio(path: PathLike, rate: int | None = None) -> Iterator[Audio]:
     Args:
         path: anything FFmpeg reads.
         rate: samples a second of the result; without it, the file's own.
+        with_picture: begin when the video's first picture is shown, as `read_video` does, not with the sound's first sample.
 
     Raises:
         UnreadableError: it is missing, empty, broken, or has no sound.
         NoSpeechError: its sound has no samples.
     """
-    pieces = _mono(path, rate, None)
+    pieces = _mono(path, rate, _begin(path) if with_picture else None)
     first = next(pieces, None)  # errors come now, not when the sound is used
     if first is None:
         raise NoSpeechError(tr(f"the sound in {path} has no samples; give a longer one", f"{path} 中的声音没有采样；请换一个更长的"))
     return chain((first,), pieces)
+
+
+def _begin(path: PathLike) -> Fraction | None:
+    """Return when the first picture of a file is shown, seconds; None where there is none or the file does not say."""
+    with _opened(path) as container:
+        stream = _moving(container)
+        first = next(_decoded(container, stream, path), None) if stream is not None else None
+        return first.pts * first.time_base if first is not None and first.pts is not None else None
 
 
 def _mono(path: PathLike, rate: int | None, origin: Fraction | None) -> Iterator[Audio]:
@@ -451,10 +461,12 @@ def _channels(path: PathLike, origin: Fraction | None) -> Iterator[tuple[Floats,
 def read_video(path: PathLike, *, fps: Fraction | None = None, rate: int | None = None) -> Video:
     """Read a video as frames at a constant rate, turned as shown, each with its own slice of sound.
 
-    A video of varying rate is brought to a constant one by its timestamps: frame k shows what is shown at (k + ½) / fps.
+    A video of varying rate is brought to a constant one by its timestamps: frame k shows what is shown at (k + ½) / fps. Fields are
+    joined to frames, a high dynamic range is brought to an ordinary one (the log says so), what is transparent lies over white, and
+    pictures of more than 4096 pixels a side are scaled down.
 
     Args:
-        path: anything FFmpeg reads.
+        path: anything FFmpeg reads, a moving GIF among it.
         fps: frames a second of the result; without it, the file's own.
         rate: samples a second of the sound; without it, the file's own.
 
@@ -466,7 +478,12 @@ def read_video(path: PathLike, *, fps: Fraction | None = None, rate: int | None 
         first = next(_decoded(container, stream, path), None) if stream is not None else None
         if stream is None or first is None:
             raise UnreadableError(tr(f"{path} has no moving pictures; give a video", f"{path} 没有视频画面；请给出视频文件"))
-        size = _shown(stream, first)
+        size = _worked(_shown(stream, first))
+        if size != _shown(stream, first):
+            logger.warning(tr("%s is %d×%d; it is worked on at %d×%d", "%s 为 %d×%d；按 %d×%d 处理"), path, *_shown(stream, first), *size)
+        if _is_wide(first):
+            logger.warning(tr("%s has a high dynamic range or wide colours; they are brought to those of ordinary screens (SDR, BT.709)",
+                              "%s 为高动态范围或广色域视频；已转换为普通屏幕的 SDR（BT.709）"), path)  # fmt: skip
         fps = fps or _rate(stream)
         if container.streams.audio:
             rate = rate or container.streams.audio[0].sample_rate
@@ -500,7 +517,7 @@ def read_images(path: PathLike, begin: int, *, fps: Fraction) -> Iterator[Image]
         first = next(_decoded(container, stream, path), None) if stream is not None else None
         if stream is None or first is None:
             raise UnreadableError(tr(f"{path} has no moving pictures; give a video", f"{path} 没有视频画面；请给出视频文件"))
-        size = _shown(stream, first)
+        size = _worked(_shown(stream, first))
         origin = first.pts * first.time_base if first.pts is not None else Fraction(0)
     for image, count in _repeated(path, fps, size, origin, begin):
         for _ in range(count):
@@ -524,32 +541,128 @@ def _repeated(
         shown = begin
         previous: Any = None
         time = end = Fraction(0)
+        screen = _Screen(size)
         if begin and seek and stream.time_base:
-            container.seek(math.floor((begin / fps + origin) / stream.time_base), stream=stream)  # to the key frame before it
-        for frame in _decoded(container, stream, path):
+            early = max(0, begin - 2)  # fields are joined with the help of the frame before
+            container.seek(math.floor((early / fps + origin) / stream.time_base), stream=stream)  # to the key frame before it
+        for frame in _flat_frames(_decoded(container, stream, path)):
             time = frame.pts * frame.time_base - origin if frame.pts is not None else end
             if previous is None and begin and seek and (frame.pts is None or time * fps > begin):
                 yield from _repeated(path, fps, size, origin, begin, seek=False)  # a file that cannot be entered there
                 return
             count = max(0, math.ceil(time * fps - Fraction(1, 2)) - shown)
             if previous is not None and count:
-                yield _rgb(previous, stream, size), count
+                yield screen.show(previous), count
                 shown += count
             previous = frame
             end = time + (frame.duration * frame.time_base if frame.duration else 1 / fps)
         if previous is not None:
-            yield _rgb(previous, stream, size), max(1, math.ceil(end * fps - Fraction(1, 2)) - shown)
+            yield screen.show(previous), max(1, math.ceil(end * fps - Fraction(1, 2)) - shown)
 
 
-def _rgb(frame: "av.VideoFrame", stream: "av.VideoStream", size: tuple[int, int]) -> Image:
-    """Return a frame as shown: in RGB, turned, with square pixels."""
-    turns = frame.rotation // 90 % 4
-    width, height = size[::-1] if turns % 2 else size
-    # Files that do not say are in BT.601 when small and BT.709 when large, as players take them.
-    unknown = frame.colorspace == 2
-    matrix = (_BT709 if frame.height >= 720 else _BT601) if unknown else None
-    image = frame.reformat(width, height, "rgb24", src_colorspace=matrix, interpolation=_CAREFUL).to_ndarray()
-    return np.ascontiguousarray(np.rot90(image, turns))
+class _Screen:
+    """Turns decoded frames into pictures as they are shown: in RGB, upright, with square pixels, over white, of ordinary brightness."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._size = size
+        self._reformatter = VideoReformatter()  # one for all frames: it keeps its tables
+        self._toned: tuple[object, Any] = (None, None)
+
+    def show(self, frame: "av.VideoFrame") -> Image:
+        """Return (height, width, 3)."""
+        turns = frame.rotation // 90 % 4
+        width, height = self._size[::-1] if turns % 2 else self._size
+        # Files that do not say are in BT.601 when small and BT.709 when large, as players take them.
+        unknown = frame.colorspace == 2
+        matrix = (_BT709 if frame.height >= 720 else _BT601) if unknown else None
+        clear = frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
+        wide = _is_wide(frame)
+        kind = "rgb48le" if wide else "rgba" if clear else "rgb24"
+        shown = self._reformatter.reformat(frame, width, height, kind, src_colorspace=matrix, interpolation=_CAREFUL, threads=1)
+        if wide:
+            return np.ascontiguousarray(np.rot90((self._tone(frame, shown).to_ndarray() >> 8).astype(np.uint8), turns))
+        image = shown.to_ndarray()
+        if clear:
+            if (image[..., 3] == 255).all():
+                image = image[..., :3]
+            else:
+                white = np.full((*image.shape[:2], 3), 255, np.uint8)
+                image = over(white, image[..., :3], image[..., 3].astype(np.float32) / np.float32(255))
+        return np.ascontiguousarray(np.rot90(image, turns))
+
+    def _tone(self, frame: "av.VideoFrame", shown: "av.VideoFrame") -> "av.VideoFrame":
+        """Bring a picture of high dynamic range or wide colours to BT.709, by a table of colours that FFmpeg interpolates in."""
+        import av
+        from av.filter import Graph
+
+        kind = (frame.color_trc, frame.color_primaries, shown.width, shown.height)
+        if self._toned[0] != kind:
+            table = tone.table(int(frame.color_trc), int(frame.color_primaries), 64)
+            colours = av.VideoFrame.from_ndarray((table * 65280 + 128).astype(np.uint16).reshape(512, 512, 3), "rgb48le")
+            colours.pts, colours.time_base = 0, Fraction(1, 1000)
+            graph = Graph()  # packed: planes of RGB come out of this filter in another order
+            given = {"pix_fmt": "rgb48le", "time_base": "1/1000", "pixel_aspect": "1/1", "colorspace": "gbr", "range": "pc"}
+            pictures = graph.add("buffer", video_size=f"{shown.width}x{shown.height}", **given)
+            chosen = graph.add("buffer", video_size="512x512", **given)
+            mapped = graph.add("haldclut", interp="tetrahedral")
+            pictures.link_to(mapped, 0, 0)
+            chosen.link_to(mapped, 0, 1)
+            mapped.link_to(graph.add("buffersink"))
+            graph.configure()
+            chosen.push(colours)
+            chosen.push(None)
+            self._toned = (kind, (graph, pictures, iter(range(2**62))))
+        graph, pictures, counter = self._toned[1]
+        shown.pts, shown.time_base = next(counter), Fraction(1, 1000)
+        pictures.push(shown)
+        mapped = graph.vpull()
+        assert isinstance(mapped, av.VideoFrame)
+        return mapped
+
+
+def _is_wide(frame: "av.VideoFrame") -> bool:
+    """Tell whether a frame has a high dynamic range, or colours an ordinary screen does not show."""
+    return int(frame.color_trc) in (tone.PQ, tone.HLG) or int(frame.color_primaries) in (tone.BT2020, tone.P3)
+
+
+def _flat_frames(frames: Iterable[Any]) -> Iterator[Any]:
+    """Pass frames on, those made of two fields brought to one moment (by bwdif: a frame's missing lines from its neighbours)."""
+    from av.filter import Graph
+
+    graph: Any = None
+    form: object = None
+    before: Any = None
+    known = False  # whether the frame that comes out first has been given out already
+    for frame in frames:
+        if frame.interlaced_frame and graph is None:
+            form = (frame.width, frame.height, frame.format.name)
+            graph = Graph()
+            source = graph.add("buffer", video_size=f"{frame.width}x{frame.height}", pix_fmt=frame.format.name,
+                               time_base=str(frame.time_base), pixel_aspect="1/1")  # fmt: skip
+            graph.link_nodes(
+                source, graph.add("bwdif", mode="send_frame", parity="auto", deint="interlaced"), graph.add("buffersink")
+            ).configure()
+            if before is not None and (before.width, before.height, before.format.name) == form:
+                graph.push(before)
+                known = True
+        if graph is not None and (frame.width, frame.height, frame.format.name) != form:
+            graph.push(None)
+            yield from islice(_pulled(graph), int(known), None)
+            graph, known = None, False
+        if graph is None:
+            yield frame
+            before = frame
+            continue
+        graph.push(frame)
+        for flat in _pulled(graph):
+            if not known:
+                yield flat
+            known = False
+    if graph is not None:
+        graph.push(None)
+        yield from islice(_pulled(graph), int(known), None)
 
 
 def _shown(stream: "av.VideoStream", frame: "av.VideoFrame") -> tuple[int, int]:
@@ -557,6 +670,12 @@ def _shown(stream: "av.VideoStream", frame: "av.VideoFrame") -> tuple[int, int]:
     aspect = stream.sample_aspect_ratio or Fraction(1)
     width = max(1, round(frame.width * aspect))
     return (frame.height, width) if frame.rotation // 90 % 2 else (width, frame.height)
+
+
+def _worked(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the (width, height) in which frames of some size are worked on."""
+    share = min(1.0, WORKING / max(size))
+    return size if share == 1 else (max(1, round(size[0] * share)), max(1, round(size[1] * share)))
 
 
 _COMMON = tuple(Fraction(n, d) for n, d in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1), (60000, 1001), (60, 1)))

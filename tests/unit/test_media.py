@@ -295,6 +295,221 @@ def test_phones_rotation_is_applied(tmp_path: Path, quarters: int) -> None:
     assert video.size == upright.shape[1::-1] == media.probe(tmp_path / "a.mp4").size
     assert psnr(next(video.frames).image, upright) > 33
 
+# Footage as phones, cameras and broadcasters make it
+
+
+def encoded(
+    path: Path, pictures: list[np.ndarray], *, codec: str = "libx264", pix_fmt: str = "yuv420p", given: str = "rgb24",
+    options: dict[str, str] | None = None, tags: dict[str, int] | None = None, fields: str = "",
+) -> Path:
+    """Write pictures 25 a second, with tags of the stream (colorspace, color_primaries, color_trc, color_range) and an order of fields."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        planar = given.startswith("yuv")
+        stream.height, stream.width = pictures[0].shape[1:] if planar else pictures[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        for name, value in (tags or {}).items():
+            setattr(stream.codec_context, name, value)
+        for k, picture in enumerate(pictures):
+            frame = planes_as_frame(picture, given) if planar else av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), given)
+            if given != pix_fmt:
+                frame = frame.reformat(format=pix_fmt)
+            frame.pts, frame.time_base = k, Fraction(1, 25)
+            if fields:
+                graph = av.filter.Graph()
+                source = graph.add("buffer", video_size=f"{frame.width}x{frame.height}", pix_fmt=pix_fmt, time_base="1/25")
+                graph.link_nodes(source, graph.add("setfield", fields), graph.add("buffersink")).configure()
+                graph.push(frame)
+                frame = graph.vpull()
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def planes_as_frame(planes: np.ndarray, pix_fmt: str) -> av.VideoFrame:
+    """Fill a frame of full-size planes (3, h, w)."""
+    frame = av.VideoFrame(planes.shape[2], planes.shape[1], pix_fmt)
+    for plane, values in zip(frame.planes, planes, strict=True):
+        rows = np.zeros((plane.height, plane.line_size // values.itemsize), values.dtype)
+        rows[:, : values.shape[1]] = values
+        plane.update(rows.tobytes())
+    return frame
+
+
+def shown(path: Path) -> list[Image]:
+    return [frame.image for frame in media.read_video(path).frames]
+
+
+EXACT = {"preset": "ultrafast", "crf": "4"}
+
+
+@pytest.mark.parametrize("order", ["tff", "bff"])
+def test_two_fields_become_one_moment(tmp_path: Path, order: str) -> None:
+    moments = [scene((96, 64), 4 * k) for k in range(24)]  # fifty a second
+    woven = []
+    for k in range(12):
+        first, second = (0, 1) if order == "tff" else (1, 0)
+        picture = moments[2 * k].copy()
+        picture[second::2] = moments[2 * k + 1][second::2]
+        assert np.array_equal(picture[first::2], moments[2 * k][first::2])
+        woven.append(picture)
+    path = encoded(tmp_path / "a.mp4", woven, pix_fmt="yuv444p", options=EXACT | {"x264-params": "interlaced=1"}, fields=order)
+    got = shown(path)
+    assert len(got) == 12
+    combed = min(psnr(woven[k], moments[2 * k]) for k in range(12))
+    assert min(psnr(got[k], moments[2 * k]) for k in range(1, 11)) > combed + 8
+    for begin in (0, 1, 5, 11):  # wherever it is entered, the same frames
+        for k, picture in zip(range(begin, 12), media.read_images(path, begin, fps=Fraction(25)), strict=True):
+            np.testing.assert_array_equal(picture, got[k])
+
+
+def test_progressive_frames_among_fields_stay_as_they_are(tmp_path: Path) -> None:
+    plain = [scene((96, 64), 4 * k) for k in range(10)]
+    with av.open(encoded(tmp_path / "a.mp4", plain, options=EXACT)) as container:
+        frames = list(container.decode(video=0))
+    want = [frame.to_ndarray(format="yuv420p") for frame in frames]
+    got = [frame.to_ndarray(format="yuv420p") for frame in media._flat_frames(frames)]
+    assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_high_dynamic_range_is_brought_to_an_ordinary_screen(
+    tmp_path: Path, transfer: int, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """White of 203 nits, greys and BT.709's own red and skin, signalled as BT.2100, come out as on an ordinary screen."""
+    to_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])  # ITU-R BT.2087
+    screen = np.array([[0.2, 0.2, 0.2], [0.5, 0.5, 0.5], [0.6, 0.42, 0.33], [0.6, 0.1, 0.1], [0.1, 0.1, 0.6]])
+    nits = (screen**2.4) @ to_2020.T * 203
+    if transfer == 16:  # SMPTE ST 2084
+        power = (nits / 10_000) ** (2610 / 16384)
+        signal = ((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
+    else:  # BT.2100: undo the system's gamma, then the camera's curve
+        luma = nits / 1000 @ np.array([0.2627, 0.6780, 0.0593])
+        light = nits / 1000 * luma[:, None] ** (1 / 1.2 - 1)
+        signal = np.where(light <= 1 / 12, np.sqrt(3 * light), 0.17883277 * np.log(np.maximum(12 * light - 0.28466892, 1e-9)) + 0.55991073)
+    bars = np.repeat(np.repeat(signal[None], 64, 0), 16, 1)
+    kr, kb = 0.2627, 0.0593
+    luma = bars @ np.array([kr, 1 - kr - kb, kb])
+    planes = np.stack([luma * 876 + 64, (bars[..., 2] - luma) / (2 - 2 * kb) * 896 + 512, (bars[..., 0] - luma) / (2 - 2 * kr) * 896 + 512])
+    path = encoded(tmp_path / "a.mkv", [np.rint(planes).astype(np.uint16)] * 3, codec="ffv1", pix_fmt="yuv444p10le", given="yuv444p10le",
+                   tags={"colorspace": 9, "color_primaries": 9, "color_trc": transfer, "color_range": 1})  # fmt: skip
+    with caplog.at_level(logging.WARNING):
+        got = shown(path)[-1][32, 8::16] / 255
+    assert caplog.text.count("high dynamic range") == 1, name
+    dark = (nits.max(1) < 90)[:, None] & np.ones(3, bool)
+    np.testing.assert_allclose(got[dark], screen[dark], atol=0.012)  # below the knee nothing is bent
+    assert (np.abs(got - screen) < 0.06).all()
+
+
+def test_brightest_light_becomes_white_and_is_not_cut(tmp_path: Path) -> None:
+    """Steps up to 1000 nits stay apart from each other."""
+    steps = np.rint(np.linspace(0.30, 0.7518, 8) * 876 + 64)
+    plane = np.repeat(np.repeat(steps[None], 64, 0), 12, 1)
+    planes = np.stack([plane, np.full_like(plane, 512), np.full_like(plane, 512)]).astype(np.uint16)
+    path = encoded(tmp_path / "a.mkv", [planes], codec="ffv1", pix_fmt="yuv444p10le", given="yuv444p10le",
+                   tags={"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1})  # fmt: skip
+    grey = shown(path)[0][32, 6::12, 1].astype(int)
+    assert (np.diff(grey) >= 1).all()
+    assert (np.diff(grey)[:5] >= 20).all()
+    assert grey[-1] >= 252
+
+
+def test_ten_bits_without_high_range_keep_their_levels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ramp = np.repeat(np.linspace(64, 940, 96).astype(np.uint16)[None], 64, 0)
+    planes = np.stack([ramp, np.full_like(ramp, 512), np.full_like(ramp, 512)])
+    path = encoded(tmp_path / "a.mkv", [planes], codec="ffv1", pix_fmt="yuv444p10le", given="yuv444p10le",
+                   tags={"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1})  # fmt: skip
+    with caplog.at_level(logging.WARNING):
+        got = shown(path)[0][32, :, 1]
+    assert caplog.text == ""
+    assert np.abs(got - np.linspace(0, 255, 96)).max() <= 1.5
+
+
+@pytest.mark.parametrize(("level", "code"), [("limited", 1), ("full", 2)])
+def test_full_and_limited_range_are_told_apart(tmp_path: Path, level: str, code: int) -> None:
+    low, high = (16, 235) if level == "limited" else (0, 255)
+    ramp = np.repeat(np.linspace(low, high, 96).astype(np.uint8)[None], 64, 0)
+    planes = np.stack([ramp, np.full_like(ramp, 128), np.full_like(ramp, 128)])
+    path = encoded(tmp_path / "a.mkv", [planes], codec="ffv1", pix_fmt="yuv444p", given="yuv444p",
+                   tags={"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": code})  # fmt: skip
+    assert np.abs(shown(path)[0][32, :, 1] - np.linspace(0, 255, 96)).max() < 1.7  # rounded twice
+
+
+def test_pixels_that_are_not_square_are_made_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=25, options=EXACT)
+        stream.width, stream.height, stream.pix_fmt = 72, 64, "yuv444p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        frame = av.VideoFrame.from_ndarray(np.asarray(Pictures.fromarray(scene((96, 64))).resize((72, 64), 3)), "rgb24")
+        container.mux(stream.encode(frame.reformat(format="yuv444p")))
+        container.mux(stream.encode(None))
+    video = media.read_video(path)
+    assert video.size == media.probe(path).size == (96, 64)
+    assert psnr(next(video.frames).image, scene((96, 64))) > 33
+
+
+@pytest.mark.parametrize("size", [(95, 63), (1, 1), (97, 64)])
+def test_odd_sizes_are_read_whole(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = encoded(tmp_path / "a.mkv", [scene(size)], codec="ffv1", pix_fmt="yuv444p")
+    assert media.read_video(path).size == size
+    assert psnr(shown(path)[0], scene(size)) > 40
+
+
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "ending"),
+    [("qtrle", "argb", "mov"), ("png", "rgba", "mov"), ("prores_ks", "yuva444p10le", "mov"), ("ffv1", "yuva420p", "mkv")],
+)
+def test_what_is_transparent_lies_over_white(tmp_path: Path, codec: str, pix_fmt: str, ending: str) -> None:
+    alpha = np.zeros((64, 96), np.uint8)
+    alpha[:, :32], alpha[:, 32:64] = 255, 128
+    picture = np.dstack([np.full((64, 96, 3), (200, 40, 40), np.uint8), alpha])
+    got = shown(encoded(tmp_path / f"a.{ending}", [picture] * 2, codec=codec, pix_fmt=pix_fmt, given="rgba"))[0].astype(int)
+    want = [(200, 40, 40), tuple(round(255 + (v - 255) * 128 / 255) for v in (200, 40, 40)), (255, 255, 255)]
+    for x, colour in zip((16, 48, 80), want, strict=True):
+        assert np.abs(got[32, x] - colour).max() <= 5
+
+
+def test_a_moving_gif_is_a_video_over_white(tmp_path: Path) -> None:
+    pages = []
+    for k in range(5):
+        page = Pictures.new("RGBA", (64, 48), (0, 0, 0, 0))
+        page.paste((200, 40 * k, 40, 255), (8 * k, 8, 8 * k + 16, 40))
+        pages.append(page)
+    pages[0].save(tmp_path / "a.gif", save_all=True, append_images=pages[1:], duration=[100, 100, 300, 100, 100], disposal=2, loop=0)
+    assert media.probe(tmp_path / "a.gif").kind == "video"
+    video = media.read_video(tmp_path / "a.gif", fps=Fraction(10))
+    got = [frame.image for frame in video.frames]
+    order = [0, 1, 2, 2, 2, 3, 4]
+    assert len(got) == len(order)
+    for image, k in zip(got, order, strict=True):
+        assert np.abs(image[20, 8 * k + 8].astype(int) - (200, 40 * k, 40)).max() <= 4
+        assert (image[2, 2] == 255).all()
+    for begin in (1, 4, 6):
+        for k, image in enumerate(media.read_images(tmp_path / "a.gif", begin, fps=Fraction(10)), begin):
+            np.testing.assert_array_equal(image, got[k])
+
+
+def test_frames_larger_than_any_screen_are_scaled_down_and_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    wide = encoded(tmp_path / "a.mkv", [scene((8192, 64))], codec="ffv1", pix_fmt="yuv444p")
+    with caplog.at_level(logging.WARNING):
+        video = media.read_video(wide)
+    assert video.size == (4096, 32) == next(video.frames).image.shape[1::-1]
+    assert "8192×64" in caplog.text or "8192" in caplog.text
+
+
+def test_a_turned_phone_video_of_fields_and_high_range(tmp_path: Path) -> None:
+    """What belongs together comes together: the display matrix survives the filters."""
+    path = encoded(tmp_path / "a.mp4", [scene((96, 64), 4 * k) for k in range(4)], options=EXACT | {"x264-params": "tff=1"})
+    content = bytearray(path.read_bytes())
+    at = content.index(b"tkhd") + 4 + 40
+    struct.pack_into(">9i", content, at, 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)  # a quarter turn clockwise
+    path.write_bytes(content)
+    video = media.read_video(path)
+    assert video.size == (64, 96)
+    for k, frame in enumerate(video.frames):
+        assert psnr(frame.image, np.rot90(scene((96, 64), 4 * k), -1)) > 28
+
 
 def test_memory_stays_flat(tmp_path: Path) -> None:
     import psutil
