@@ -57,9 +57,10 @@ class Audio:
 class Mark:
     """What is said from when to when."""
 
-    kind: Literal["phone", "word", "sentence"]
+    kind: Literal["phone", "word", "sentence", "gesture"]
     text: str
-    """A phone: one IPA segment, length sign kept, without stress or tone signs ("" or "_" is a pause). A word or sentence: as written."""
+    """A phone: one IPA segment, length sign kept, without stress or tone signs ("" or "_" is a pause). A word or sentence: as written.
+    A gesture: its name, see `huashen.live.gestures`."""
     start: float
     """Seconds from the beginning of the speech that carries it."""
     end: float
@@ -68,6 +69,16 @@ class Mark:
     """Phones: 0 none, 1 secondary, 2 primary stress of their syllable."""
     span: tuple[int, int] = (0, 0)
     """Words and sentences: first and one-past-last character in `Speech.text`."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a live stream takes back: frames that were asked for and shall not be shown after all."""
+
+    before: int
+    """Frames of the stream (counted from 0) before this one are dropped, if they have not been given out: what they hear stays heard."""
+    after: int
+    """The last frame that was shown: what follows begins from there without a jump; -1: none was."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,8 @@ class Speech:
     """BCP 47 tag such as "en" or "zh"; empty when unknown."""
     aligned: bool = False
     """Whether `marks` tell everything that is said here (then a stretch without phones is silence)."""
+    cut: Cut | None = None
+    """Live streams only: what of the frames before is dropped."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +106,20 @@ class Motion:
     """(6,) float32, in the order of `HEAD`, relative to the pose in the picture."""
     audio: Audio
     """The frame's own slice of sound."""
+    dropped: int = 0
+    """Live streams only: how many frames were dropped before this one; who holds frames back drops them too."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The part of a picture that was drawn anew: for stages that touch nothing else."""
+
+    mask: Floats
+    """(h, w) float32 in [0, 1]: how far it replaces what was there. (0, 0): the picture is as it was."""
+    before: Image
+    """(h, w, 3) uint8 RGB: what was there."""
+    corner: tuple[int, int]
+    """x, y of its upper left pixel; all of it lies in the picture."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +131,9 @@ class Frame:
     audio: Audio
     """Samples [k, k+1)·rate/fps of frame k."""
     index: int
-    """k, from 0."""
+    """k, from 0; frames dropped on the way are counted."""
+    drawn: Patch | None = None
+    """What of the picture was drawn anew; None: all of it, or nobody knows."""
 
 
 @dataclass(frozen=True)
