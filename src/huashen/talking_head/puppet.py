@@ -51,5 +51,7 @@ class Puppet:
 
 
 def _frames(rig: Rig, motions: Iterable[Motion]) -> Iterator[Frame]:
-    for index, motion in enumerate(motions):
+    index = -1
+    for motion in motions:
+        index += 1 + motion.dropped
         yield Frame(rig.draw(motion.weights, motion.head), motion.audio, index)
