@@ -20,7 +20,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         OutputError: the goal is no file or its folder does not exist (before any work), may not be written to, or the disk is full.
     """
-    try:
+    with explained(path):
         goal = writable(path)
         beside = goal.with_name(f".huashen-{secrets.token_hex(4)}.part{goal.suffix}")
         try:
@@ -28,6 +28,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.replace(beside, goal)
         finally:
             beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise errors of the system about room and rights as OutputError, which names a file and says what to do."""
+    try:
+        yield
     except OSError as error:
         text = _reason(error.errno, path)
         if text is None:

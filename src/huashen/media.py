@@ -582,8 +582,9 @@ class _Screen:
         kind = "rgb48le" if wide else "rgba" if clear else "rgb24"
         shown = self._reformatter.reformat(frame, width, height, kind, src_colorspace=matrix, interpolation=_CAREFUL, threads=1)
         if wide:
-            return np.ascontiguousarray(np.rot90((self._tone(frame, shown).to_ndarray() >> 8).astype(np.uint8), turns))
-        image = shown.to_ndarray()
+            levels = np.asarray(self._tone(frame, shown).to_ndarray(), np.uint16)
+            return np.ascontiguousarray(np.rot90((levels >> 8).astype(np.uint8), turns))
+        image = np.asarray(shown.to_ndarray(), np.uint8)
         if clear:
             if (image[..., 3] == 255).all():
                 image = image[..., :3]
@@ -718,14 +719,16 @@ class _Ending:
     """Quality when none is asked for."""
     options: Mapping[str, str]
     """For the picture's codec."""
+    ahead: int = 0
+    """How many pictures are decoded before one that is shown earlier, at most: pictures between others wait for those."""
 
 
 _H264 = {"preset": "veryfast"}  # docs/benchmarks.md: twice as fast as "faster", and no larger at equal quality
 _VP9 = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0"}
 _ENDINGS: Mapping[str, _Ending] = {
-    ".mp4": _Ending("mp4", "libx264", "aac", 18, _H264),
-    ".mov": _Ending("mov", "libx264", "aac", 18, _H264),
-    ".mkv": _Ending("matroska", "libx264", "aac", 18, _H264),
+    ".mp4": _Ending("mp4", "libx264", "aac", 18, _H264, ahead=2),
+    ".mov": _Ending("mov", "libx264", "aac", 18, _H264, ahead=2),
+    ".mkv": _Ending("matroska", "libx264", "aac", 18, _H264, ahead=2),
     ".webm": _Ending("webm", "libvpx-vp9", "libopus", 28, _VP9),
     ".gif": _Ending("gif", "gif", "", 0, {}),
 }
@@ -774,7 +777,7 @@ def write_video(
     check_ending(path)
     record = _record(engine, metadata)
     ending = Path(path).suffix.lower()
-    with replacing(path) as beside, _as_os_error(), closing(prefetch(video.frames)) as frames:
+    with replacing(path) as beside, as_os_error(), closing(prefetch(video.frames)) as frames:
         if ending == ".gif":
             count, size = _write_gif(video, frames, beside, on_frame)
         else:
@@ -795,7 +798,7 @@ def _unknown_ending(path: PathLike, known: Iterable[str]) -> OutputError:
 
 
 @contextmanager
-def _as_os_error() -> Iterator[None]:
+def as_os_error() -> Iterator[None]:
     """Raise FFmpeg's errors of the system as OSError, which `replacing` explains, and its others as EngineError."""
     import av
 
@@ -805,6 +808,138 @@ def _as_os_error() -> Iterator[None]:
         if error.errno is not None and 0 < error.errno < 1000:
             raise OSError(error.errno, os.strerror(error.errno)) from error
         raise EngineError(tr(f"encoding failed: {error}", f"编码失败：{error}")) from error
+
+
+def write_part(
+    video: Video, frames: Iterable[Frame], path: Path, ending: str, *, crf: int | None = None, on_frame: Callable[[int], None] | None = None
+) -> int:
+    """Write a stretch of a video for `join`: its pictures encoded as they will be in the end, its sound as it is.
+
+    Args:
+        video: what it is a stretch of; its own frames are not read.
+        frames: the stretch.
+        path: where to, Matroska.
+        ending: that of the file in the end.
+        crf: see `write_video`.
+        on_frame: called with the number of frames written so far, after each.
+
+    Returns:
+        How many frames there were.
+    """
+    import av
+
+    kind = _ENDINGS[ending.lower()]
+    container = av.open(f"file:{path}", "w", format="matroska")
+    try:
+        picture = _PictureWriter(container, kind, video, crf)
+        sound: Any = container.add_stream("pcm_f32le", rate=video.rate, layout="mono") if video.rate else None
+        heard = 0
+        for count, frame in enumerate(frames, 1):
+            picture.write(frame.image)
+            samples = np.ascontiguousarray(frame.audio.samples, np.float32)
+            if sound is not None and len(samples):
+                piece = av.AudioFrame.from_ndarray(samples[None], "flt", "mono")
+                piece.rate, piece.pts, piece.time_base = video.rate, heard, Fraction(1, video.rate)
+                heard += len(samples)
+                container.mux(sound.encode(piece))
+            if on_frame is not None:
+                on_frame(count)
+        if sound is not None:
+            container.mux(sound.encode(None))
+        picture.finish()
+        container.close()
+    except BaseException:
+        with suppress(av.error.FFmpegError):
+            container.close()
+        raise
+    return picture.count
+
+
+def is_whole_part(path: Path, frames: int) -> bool:
+    """Tell whether a file of `write_part` can be read to its end and holds so many pictures."""
+    import av
+
+    try:
+        with av.open(f"file:{path}") as container:
+            return frames == sum(1 for packet in container.demux(video=0) if packet.size)
+    except (av.error.FFmpegError, IndexError):
+        return False
+
+
+def join(files: Iterable[Path], path: Path, video: Video, *, title: str = "", engine: str = "") -> tuple[int, int]:
+    """Make one file of stretches that follow one another, without encoding their pictures again.
+
+    Args:
+        files: of `write_part`, all of one video.
+        path: where to; the ending that was told to `write_part`.
+        video: what they are stretches of.
+        title, engine: see `write_video`.
+
+    Returns:
+        (width, height) of the pictures in the file.
+
+    Raises:
+        InputError: there are none.
+    """
+    import av
+
+    kind, record = _ENDINGS[path.suffix.lower()], _record(engine, None)
+    container = _film(path, kind, title, record)
+    picture: Any = None
+    sound: _SoundWriter | None = None
+    before = decoded = 0  # frames of earlier parts; packets so far
+    try:
+        for file in files:
+            with av.open(f"file:{file}") as part:
+                stream = part.streams.video[0]
+                if picture is None:
+                    picture = container.add_stream_from_template(stream)
+                    picture.time_base = 1 / video.fps
+                    sound = _SoundWriter(container, kind.sound, video.rate) if video.rate else None
+                count = 0
+                for packet in part.demux():
+                    if not packet.size or packet.pts is None:
+                        continue
+                    if packet.stream.type == "audio":
+                        assert sound is not None
+                        for piece in packet.decode():
+                            assert isinstance(piece, av.AudioFrame)
+                            sound.write(np.asarray(piece.to_ndarray()[0], np.float32))
+                        continue
+                    assert packet.time_base is not None
+                    # Matroska's times are whole milliseconds: the frame's number says it exactly.
+                    packet.pts = before + round(packet.pts * packet.time_base * video.fps)
+                    packet.dts = decoded - kind.ahead
+                    packet.duration, packet.time_base, packet.stream = 1, 1 / video.fps, picture
+                    container.mux(packet)
+                    count, decoded = count + 1, decoded + 1
+                before += count
+        if picture is None:
+            raise _no_frames()
+        size = (picture.codec_context.width, picture.codec_context.height)
+        if sound is not None:
+            sound.finish()
+        container.close()
+    except BaseException:
+        with suppress(av.error.FFmpegError):
+            container.close()
+        raise
+    _say_synthetic(path, record)
+    return size
+
+
+def _film(path: Path, kind: _Ending, title: str, record: Mapping[str, str]) -> "av.container.OutputContainer":
+    """Open a file to write, and say in it what it is."""
+    import av
+
+    options = {"movflags": "+faststart"} if kind.container in ("mp4", "mov") else {}
+    container = av.open(f"file:{path}", "w", format=kind.container, container_options=options)
+    container.metadata["comment"] = _comment(record)
+    if title:
+        container.metadata["title"] = title
+    if kind.container in ("matroska", "webm"):
+        container.metadata.update({key.upper(): value for key, value in record.items()})
+    return container
 
 
 def _write_film(
@@ -818,50 +953,66 @@ def _write_film(
 ) -> tuple[int, tuple[int, int]]:
     """Write everything but GIF; return the number of frames and their size."""
     import av
-    from av.video.reformatter import VideoReformatter
 
     kind = _ENDINGS[path.suffix.lower()]
-    size = (video.size[0] + video.size[0] % 2, video.size[1] + video.size[1] % 2)  # 4:2:0 has one colour for 2×2 pixels
-    options = {"movflags": "+faststart"} if kind.container in ("mp4", "mov") else {}
-    container = av.open(f"file:{path}", "w", format=kind.container, container_options=options)
+    container = _film(path, kind, title, record)
     try:
-        container.metadata["comment"] = _comment(record)
-        if title:
-            container.metadata["title"] = title
-        if kind.container in ("matroska", "webm"):
-            container.metadata.update({key.upper(): value for key, value in record.items()})
-        quality = {"crf": str(kind.crf if crf is None else crf)}
-        picture: Any = container.add_stream(kind.picture, rate=video.fps, options={**kind.options, **quality})
-        picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
-        context = picture.codec_context
-        context.time_base = 1 / video.fps
-        context.thread_count = min(os.cpu_count() or 1, 16)
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = _LIMITED
+        picture = _PictureWriter(container, kind, video, crf)
         sound = _SoundWriter(container, kind.sound, video.rate) if video.rate else None
-        reformatter = VideoReformatter()
-        count = 0
-        for count, frame in enumerate(frames, 1):
-            shown = av.VideoFrame.from_ndarray(_even(_checked(frame.image, video.size)), "rgb24")
-            shown = reformatter.reformat(shown, format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED,
-                                         interpolation=_CAREFUL, threads=1)  # fmt: skip
-            shown.pts, shown.time_base = count - 1, 1 / video.fps
-            container.mux(picture.encode(shown))
+        for frame in frames:
+            picture.write(frame.image)
             if sound is not None:
                 sound.write(frame.audio.samples)
             if on_frame is not None:
-                on_frame(count)
-        if not count:
+                on_frame(picture.count)
+        if not picture.count:
             raise _no_frames()
         if sound is not None:
             sound.finish()
-        container.mux(picture.encode(None))
+        picture.finish()
         container.close()
     except BaseException:
         with suppress(av.error.FFmpegError):
             container.close()
         raise
-    return count, size
+    return picture.count, picture.size
+
+
+class _PictureWriter:
+    """The pictures of a file being written."""
+
+    def __init__(self, container: "av.container.OutputContainer", kind: _Ending, video: Video, crf: int | None) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self.size = (video.size[0] + video.size[0] % 2, video.size[1] + video.size[1] % 2)  # 4:2:0 has one colour for 2×2 pixels
+        self.count = 0
+        self._video = video
+        self._container = container
+        quality = {"crf": str(kind.crf if crf is None else crf)}
+        stream: Any = container.add_stream(kind.picture, rate=video.fps, options={**kind.options, **quality})
+        stream.width, stream.height, stream.pix_fmt = *self.size, "yuv420p"
+        context = stream.codec_context
+        context.time_base = 1 / video.fps
+        context.thread_count = min(os.cpu_count() or 1, 16)
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED
+        self._stream = stream
+        self._reformatter = VideoReformatter()
+
+    def write(self, image: Image) -> None:
+        """Encode a picture."""
+        import av
+
+        shown = av.VideoFrame.from_ndarray(_even(_checked(image, self._video.size)), "rgb24")
+        shown = self._reformatter.reformat(shown, format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED,
+                                           interpolation=_CAREFUL, threads=1)  # fmt: skip
+        shown.pts, shown.time_base = self.count, 1 / self._video.fps
+        self._container.mux(self._stream.encode(shown))
+        self.count += 1
+
+    def finish(self) -> None:
+        """Encode what is left."""
+        self._container.mux(self._stream.encode(None))
 
 
 def _no_frames() -> InputError:
