@@ -44,15 +44,15 @@ class Blend:
         return replace(video, frames=self._blended(video.frames))
 
     def _blended(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        mask: Floats | None = None
+        last: Patch | None = None
         edge: _Edge | None = None
         for frame in frames:
             patch = frame.drawn
             if patch is None or not patch.mask.size or not patch.mask.any():
                 yield frame
                 continue
-            if edge is None or patch.mask is not mask:
-                edge, mask = _Edge(patch, frame.image.shape[:2], self._feather), patch.mask
+            if edge is None or last is None or patch.corner != last.corner or not np.array_equal(patch.mask, last.mask):
+                edge, last = _Edge(patch, frame.image.shape[:2], self._feather), patch
             image = frame.image.copy()
             tall, wide = patch.mask.shape
             spot = image[patch.corner[1] : patch.corner[1] + tall, patch.corner[0] : patch.corner[0] + wide]

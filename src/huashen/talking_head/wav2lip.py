@@ -34,7 +34,7 @@ from huashen.errors import InputError, MissingPartError, NoSpeechError, Unreadab
 from huashen.files import replacing
 from huashen.footage import Footage
 from huashen.ops import mel as sound
-from huashen.types import ARKIT, Box, Face, Floats, Frame, Image, Landmarks, Motion, Speech, Video
+from huashen.types import ARKIT, Box, Face, Floats, Frame, Image, Landmarks, Motion, Patch, Speech, Video
 from huashen.words import tr
 
 if TYPE_CHECKING:
@@ -60,8 +60,12 @@ SHARPEN = 0.7
 """How much what was really drawn anew is sharpened."""
 AROUND = 8
 """Columns of mel (0.1 s) on either side of a frame in which speech counts for it."""
+FADE = 3
+"""Frames in which a mouth that was cut off, live, gives way to the next."""
 _RESAMPLER = 0.125
 """Seconds by which a resampler may lag (soxr at its worst, 8 to 16 kHz: 0.115)."""
+NOTHING = Patch(np.zeros((0, 0), np.float32), np.zeros((0, 0, 3), np.uint8), (0, 0))
+"""What is told of a frame in which nothing was drawn."""
 _MOUTH = np.array([name.startswith(("jaw", "mouth", "cheekPuff", "tongue")) for name in ARKIT])
 
 Where = Any
@@ -172,7 +176,7 @@ class Wav2Lip:
         """Draw the mouths of a clip anew."""
         shown, faces = footage.order(self._fps), footage.order(self._fps)
         shots = (Shot(image, footage.face(index)) for image, index in zip(footage.images(shown), faces, strict=True))
-        frames = (replace(frame, image=footage.shown(frame.image)) for frame in self.redub(shots, speech))
+        frames = (_shown(frame, footage) for frame in self.redub(shots, speech))
         first = next(frames, None)
         if first is None:
             raise NoSpeechError(tr("there is no sound to speak", "没有可说的声音"))
@@ -182,7 +186,7 @@ class Wav2Lip:
     def redub(self, shots: Iterable[Shot], speech: Iterable[Speech]) -> Iterator[Frame]:
         """Yield a frame a shot, its mouth drawn anew, for as long as there are both shots and sound.
 
-        Nothing else of a picture is touched, and one without a face passes as it is.
+        Nothing else of a picture is touched, and one without a face passes as it is; each frame tells what was drawn.
 
         Args:
             shots: pictures of one size, `fps` a second.
@@ -193,7 +197,7 @@ class Wav2Lip:
 
     def _redubbed(self, shots: Iterable[Shot], speech: Iterable[Speech]) -> Iterator[Frame]:
         """Pair pictures with sound, draw a batch of mouths at once, and lay them back."""
-        index = 0
+        index = -1
         places = self._placed(shots)
         patch: _Plain | _Blended | None = None
         made: _Place | None = None
@@ -215,24 +219,35 @@ class Wav2Lip:
                 faces = np.stack([patch.face for patch, _ in jobs if patch is not None])
                 drawn = iter(self._network(np.stack(windows)[:, None], faces))
             for (heard, place), (patch_, share) in zip(batch, jobs, strict=True):
-                image = place.image.copy() if patch_ is None else patch_.paste(next(drawn), share)
-                yield Frame(image, heard.moment.audio, index)
-                index += 1
+                index += 1 + heard.dropped
+                if patch_ is None:
+                    yield Frame(place.image.copy(), heard.moment.audio, index, NOTHING)
+                else:
+                    yield Frame(patch_.paste(next(drawn), share), heard.moment.audio, index, patch_.told(share))
 
     def _heard(self, speech: Iterable[Speech]) -> Iterator["_Heard"]:
         """Yield every frame's own sound, the mel it hears, and how far anything is said in it."""
         ear = _Ear(self._fps, repeat_last=self._plain)
         waiting: deque[Moment] = deque()
-        index = 0
+        index = dropped = before = 0
 
         def fed() -> Iterator[Speech]:
-            yield from speech
+            nonlocal before
+            for piece in speech:
+                if piece.cut is not None:
+                    before = max(before, piece.cut.before)
+                yield piece
             ear.end()
 
         for moment in moments(fed(), self._fps, self._hears, lambda piece, first: ear.hear(piece.audio.samples, piece.audio.rate)):
             waiting.append(moment)
             while waiting and ear.ready(index):
-                yield _Heard(waiting.popleft(), *ear.frame(index))
+                if index < before:
+                    waiting.popleft()
+                    dropped += 1
+                else:
+                    yield _Heard(waiting.popleft(), *ear.frame(index), dropped)
+                    dropped = 0
                 index += 1
         for moment in waiting:
             yield _Heard(moment, *ear.frame(index))
@@ -318,6 +333,8 @@ class _Heard:
     """(80, 16)."""
     voiced: float
     """0 where nothing is said, 1 in speech."""
+    dropped: int = 0
+    """How many frames were dropped before it."""
 
 
 @dataclass(frozen=True)
@@ -436,6 +453,11 @@ class _Plain:
         out[self._rows, self._columns] = cv2.resize(face, self._size)[..., ::-1]
         return out
 
+    def told(self, share: float) -> Patch:
+        """Return what `paste` replaces."""
+        before = self._image[self._rows, self._columns]
+        return Patch(np.ones(before.shape[:2], np.float32), before, (self._columns.start, self._rows.start))
+
 
 class _Blended:
     """The better way: upright, within the outline of the lower face, its colour and its fine detail kept."""
@@ -466,6 +488,7 @@ class _Blended:
         self._scale = np.array([[width / side, 0, (width / side - 1) / 2 - x0], [0, height / side, (height / side - 1) / 2 - y0]])
         self._fine = self._own - self._large(self._small)
         self._find_way_back(matrix[:, 2] - (x0, y0), turn)
+        self._told: Floats | None = None
         self._rim = _Rim(np.asarray(cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA), np.float32))
 
     def paste(self, drawn: Floats, share: float) -> Image:
@@ -488,6 +511,13 @@ class _Blended:
         spot = out[self._rows, self._columns]
         spot[:] = np.clip(np.rint(spot + change), 0, 255).astype(np.uint8)
         return out
+
+    def told(self, share: float) -> Patch:
+        """Return what `paste` replaces with that share."""
+        if self._told is None:
+            self._told = np.ascontiguousarray(self._returned(self._mask))
+        mask = self._told if share == 1 else self._told * np.float32(share)
+        return Patch(mask, self._image[self._rows, self._columns], (self._columns.start, self._rows.start))
 
     def _large(self, small: Floats) -> Floats:
         """Bring what has the network's size to the size of the face, where it is replaced."""
@@ -598,9 +628,27 @@ def _alive(rig: "Rig", frames: Iterator[Frame], motions: Iterator[Motion]) -> It
 
     The mouth is drawn on the picture at rest, where the network sees a steady, upright face; then all of it is moved together.
     """
+    import cv2
+
+    place = -1
+    before: Image | None = None
+    since = FADE
     for frame, motion in zip(frames, motions, strict=True):
+        place += 1 + motion.dropped
+        # Where frames were dropped one may hear of it a frame before the other, and is waited for.
+        while frame.index < place:
+            frame = next(frames)
+        while place < frame.index:
+            motion = next(motions)
+            place += 1 + motion.dropped
+        since = 0 if motion.dropped else since + 1
+        spoken = frame.image
+        if before is not None and since < FADE:  # the mouth that was cut off gives way
+            spoken = np.asarray(cv2.addWeighted(before, 1 - (since + 1) / (FADE + 1), spoken, (since + 1) / (FADE + 1), 0), np.uint8)
+        else:
+            before = spoken
         weights = np.where(_MOUTH, np.float32(0), motion.weights)
-        yield replace(frame, image=rig.draw(weights, motion.head, spoken=frame.image))
+        yield replace(frame, image=rig.draw(weights, motion.head, spoken=spoken))
 
 
 def _framed(shot: Shot, *, factor: int, turned: bool, crop: tuple[int, int, int, int]) -> Shot:
