@@ -3,6 +3,7 @@
 import gc
 import tracemalloc
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
@@ -14,9 +15,10 @@ import toy_wav2lip
 from huashen.avatar import Avatar
 from huashen.errors import NoSpeechError
 from huashen.footage import Footage
+from huashen.live.steering import Steered
 from huashen.registry import load
 from huashen.talking_head import TABLE, TalkingHead
-from huashen.types import Audio, Frame, Image, Mark, Speech, Video
+from huashen.types import Audio, Cut, Frame, Image, Mark, Speech, Video
 from synthetic import clip, portrait
 
 Engine = partial[TalkingHead]
@@ -204,6 +206,36 @@ def test_memory_does_not_grow_with_length(engine: Engine, avatar: Avatar | Foota
         tracemalloc.stop()
     image = 72 * 64 * 3
     assert after - before < 10 * image, "150 frames left more behind than ten"
+
+
+def test_a_cut_drops_what_was_not_shown_and_waits_for_nothing(engine: Engine, avatar: Avatar | Footage) -> None:
+    head = engine(driver=Steered(load("audio2face")))
+    ahead = round(head.lookahead * 25)
+    pieces = [replace(piece, cut=None) for piece in cut(said(3.2), range(640, 51200, 640))]
+    at, filler = 12, 7  # the frame after which it is cut, and silent frames that are heard and not shown
+    given: list[int] = []
+    before: list[int] = []
+
+    def live() -> Iterator[Speech]:
+        for piece in pieces[:40]:
+            if frames and len(frames) == at + 1:
+                break
+            given.append(len(given))
+            yield piece
+        silence = Speech(Audio(np.zeros(640, np.float32), RATE), aligned=True)
+        before.append(len(given) + filler)
+        for k, piece in enumerate([*[silence] * filler, *pieces[40:70]]):
+            yield replace(piece, cut=Cut(before[0], at)) if k == 0 else piece
+
+    frames: list[Frame] = []
+    for frame in head.animate(avatar, live()).frames:
+        frames.append(frame)
+    assert len(given) <= at + 1 + ahead + 2, "it hears no further ahead than it says"
+    assert [frame.index for frame in frames] == [*range(at + 1), *range(before[0], before[0] + 30)]
+    for frame, piece in zip(frames[at + 1 :], pieces[40:70], strict=True):
+        np.testing.assert_array_equal(frame.audio.samples, piece.audio.samples)
+    jumps = [float(np.abs(a.image.astype(np.float32) - b.image).mean()) for a, b in pairwise(frames)]
+    assert jumps[at] <= 2.0 * max(jumps[:at] + jumps[at + 1 :]), "no jump where it was cut"
 
 
 def test_no_sound_is_refused(engine: Engine, avatar: Avatar | Footage) -> None:

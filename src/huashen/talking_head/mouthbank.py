@@ -128,35 +128,56 @@ def redrawn(bank: "Bank", wanted: Iterable[tuple[Motion, float, float]], fps: Fr
     footage = bank.footage
     shown, pictured = (_from(footage.order(fps), begin) for _ in range(2))
     held: deque[tuple[Motion, float, float, int]] = deque()
+    again: deque[int] = deque()  # frames of the clip that were to be shown with what was dropped
+    source = iter(wanted)
+    cut: tuple[Motion, float, float] | None = None  # what comes after frames that were dropped
 
     def asked() -> Iterator[tuple[float, float, int]]:
-        for (motion, gap, width), k in zip(wanted, shown, strict=False):
+        nonlocal cut
+        first, cut = cut, None
+        for motion, gap, width in chain([first] if first else [], source):
+            if motion.dropped and held:
+                cut = motion, gap, width
+                return
+            k = again.popleft() if again else next(shown)
             held.append((motion, gap, width, k))
             yield gap, width, k
 
     images = footage.images(pictured)
     reach = len(MIX) // 2
     near: deque[int] = deque()
-    index = 0
+    index = -1
 
     def drawn(image: Image) -> Frame:
+        nonlocal index
         motion, gap, width, k = held.popleft()
+        index += 1 + motion.dropped
         units = [near[min(max(i, 0), len(near) - 1)] for i in range(at - reach, at + reach + 1)]
         return Frame(footage.shown(bank.draw(image, k, gap, width, units)), motion.audio, index)
 
     at = 0  # where in `near` the frame is that comes next
-    for unit in bank.search(asked()):
-        near.append(unit)
-        if len(near) > at + reach:
-            yield drawn(next(images))
-            index += 1
-            if at == reach:
-                near.popleft()
-            else:
-                at += 1
+    after: int | None = None
+    while True:
+        for unit in bank.search(asked(), after):
+            if cut is not None:
+                break
+            near.append(unit)
+            if len(near) > at + reach:
+                yield drawn(next(images))
+                if at == reach:
+                    near.popleft()
+                else:
+                    at += 1
+        if cut is None:
+            break
+        # Frames that wait here are dropped as well; the clip goes on where it is.
+        again.extendleft(k for _, _, _, k in reversed(held))
+        index += sum(1 + motion.dropped for motion, _, _, _ in held)
+        held.clear()
+        near = deque(list(near)[:at])
+        after = near[-1] if near else None
     while at < len(near):
         yield drawn(next(images))
-        index += 1
         at += 1
 
 
@@ -286,9 +307,9 @@ class Bank:
         broad = float(np.clip(self._spread / WIDE, 0.4, 1.2))
         return self.shut + gap, self._rest + change * broad
 
-    def search(self, wanted: Iterable[tuple[float, float, int]]) -> Iterator[int]:
-        """Yield a unit for each (gap, width, frame of the clip on which it is shown), `AHEAD` frames behind."""
-        return self._search.path(wanted)
+    def search(self, wanted: Iterable[tuple[float, float, int]], after: int | None = None) -> Iterator[int]:
+        """Yield a unit for each (gap, width, frame of the clip on which it is shown), `AHEAD` frames behind; the first follows `after`."""
+        return self._search.path(wanted, after)
 
     def draw(self, image: Image, index: int, gap: float, width: float, units: list[int]) -> Image:
         """Return a frame with another mouth.
@@ -404,10 +425,19 @@ class _Search:
         """Return whether a frame's mouth may be used."""
         return unit >= 0 and bool(self._allowed[unit])
 
-    def path(self, wanted: Iterable[tuple[float, float, int]]) -> Iterator[int]:
-        """Yield a unit for each mouth wanted."""
+    def path(self, wanted: Iterable[tuple[float, float, int]], after: int | None = None) -> Iterator[int]:
+        """Yield a unit for each mouth wanted; the first follows the unit `after`."""
+        found = self._path(wanted, after)
+        if after is not None:
+            next(found, None)  # itself
+        yield from found
+
+    def _path(self, wanted: Iterable[tuple[float, float, int]], after: int | None) -> Iterator[int]:
         steps: deque[tuple[NDArray[np.intp], NDArray[np.intp]]] = deque()  # units, and for each the place of the one before it
         total = np.zeros(0)
+        if after is not None:
+            steps.append((np.array([after], np.intp), np.zeros(1, np.intp)))
+            total = np.zeros(1)
         for gap, width, index in wanted:
             cost = self._cost(gap, width, index)
             last = steps[-1][0] if steps else np.zeros(0, np.intp)
