@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal, get_type_hints
 
 FILE = "huashen.toml"
+CACHE = 5_000_000_000
+"""Bytes that the clips given as files may take, unless huashen.toml says otherwise."""
 
 
 @lru_cache(maxsize=1)
@@ -57,6 +59,8 @@ class Settings:
     chat_url: str | None = None
     chat_model: str | None = None
     asr: str | None = None
+    cache: str | int | None = None
+    """How much room the clips given as files may take on the disk, such as "5 GB"."""
     source: str = ""
     """Not a key: the files that were read."""
 
@@ -102,15 +106,48 @@ def _read(path: Path) -> dict[str, object]:
                 f"{path}: {key} cannot be {value!r}; give {_kinds(key, 'en')}",
                 f"{path}：{key} 不能是 {value!r}；请给出{_kinds(key, 'zh')}",
             )) from error  # fmt: skip
-    if "face" in values and values["face"] != "example":
+    if "cache" in values:
+        as_bytes(values["cache"], str(path))
+    if "face" in values and values["face"] != "example" and not (home() / "avatars" / values["face"] / "manifest.json").is_file():
         values["face"] = str(path.parent / Path(values["face"]).expanduser())
     return values
+
+
+def cache_limit() -> int:
+    """Return how many bytes the clips given as files may take: `cache` of huashen.toml, else `CACHE`."""
+    told = settings()
+    return CACHE if told.cache is None else as_bytes(told.cache, told.source)
+
+
+def as_bytes(value: str | int, where: str) -> int:
+    """Return a size such as 5000000, "500 MB" or "2.5 GB" in bytes.
+
+    Args:
+        value: that.
+        where: what it stands in, for the message.
+
+    Raises:
+        InputError: it is none.
+    """
+    import re
+
+    from huashen.errors import InputError
+    from huashen.words import tr
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", str(value).strip(), re.IGNORECASE)
+    if match is None:
+        raise InputError(tr(
+            f"{where}: cache cannot be {value!r}; give {_kinds('cache', 'en')}",
+            f"{where}：cache 不能是 {value!r}；请给出{_kinds('cache', 'zh')}",
+        ))  # fmt: skip
+    return round(float(match[1]) * float(1000 ** " KMGT".index(match[2].upper() or " ")))
 
 
 def _kinds(key: str, lang: Literal["en", "zh"]) -> str:
     kinds = {
         "speed": ("a number such as 1.0", "数字，例如 1.0"),
         "size": ("a number or a text such as 512, \"512x512\" or \"720p\"", "数字或文本，例如 512、\"512x512\" 或 \"720p\""),
+        "cache": ("a number of bytes or a text such as \"5 GB\"", "字节数，或文本，例如 \"5 GB\""),
         "fps": ("a number or a text such as 25 or \"30000/1001\"", "数字或文本，例如 25 或 \"30000/1001\""),
     }  # fmt: skip
     english, chinese = kinds.get(key, ("a text in quotes", "带引号的文本"))

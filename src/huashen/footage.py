@@ -1,9 +1,10 @@
 """A person in a clip: prepared once, then read frame by frame, forwards and backwards, never held in memory.
 
-Preparing follows the face through the clip and cuts the mouth out of every frame. What it finds lies in a folder under
-`HUASHEN_HOME/footage`, named after the clip's contents, and may be deleted at any time:
+Preparing follows the face through the clip and cuts the mouth out of every frame. What it finds lies in a folder, that of a prepared
+avatar (`huashen.persons`) or, for a clip given as a file, one under `HUASHEN_HOME/footage` named after the clip's contents. The latter
+may be deleted at any time; those not used for longest are, when together they grow over a limit.
 
-- `manifest.json`: what the clip is and how much of it is there;
+- `manifest.json`: what the clip is, how much of it is there, and how late its sound comes;
 - `points.npz`: the mesh of the face that speaks in every frame, NaN where it is not to be seen;
 - `mouths.npy`: a rectangle of every frame, (n, h, w, 3), read from the disk where it is needed.
 
@@ -13,8 +14,9 @@ The clip itself is not copied: its frames are read from the file.
 import hashlib
 import json
 import logging
+import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count
@@ -30,17 +32,27 @@ from huashen.words import tr
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 BLOCK = 96_000_000
 """Bytes of frames held while a clip runs backwards."""
 MATERIAL = 2_000_000_000
 """Bytes of mouths kept; a longer clip gives those of its beginning."""
 SHORTEST = 5
 """Frames with a face that a clip must have."""
+SURE, LATE = 0.8, 0.03
+"""How sure an offset must be, and how many seconds of it one begins to see, that the clip's own sound is moved."""
 ACROSS, ABOVE, BELOW = 0.72, 0.52, 0.72
 """What is cut out to each side of the mouth, above and below it, in distances between the outer eye corners."""
+TIMED = 120.0
+"""Seconds of a clip's beginning from which its offset is found."""
+FRONTAL = 40.0
+"""Degrees of yaw beyond which the lips' points are guesses."""
 TURN = 1.0
 """Seconds from a clip's end within which it may turn round."""
+
+
+Which = int | tuple[float, float]
+"""The face meant: 0 is the largest, or a point x, y in the first frame in which it is seen."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,15 @@ class Footage:
     name: str = ""
     goal: tuple[int, int] | None = None
     """(width, height) of what is made of it; the clip's own when None."""
+    offset: float = 0.0
+    """Seconds by which the clip's own sound comes after its mouth, where they agree best."""
+    sure: float = 0.0
+    """Probability, 0 to 1, that this is right within 80 ms; 0 without sound."""
+
+    @property
+    def late(self) -> float:
+        """Seconds to move the clip's own sound forward by so that it fits the mouth; 0 where that is not sure, or not to be seen."""
+        return self.offset if self.sure >= SURE and abs(self.offset) >= LATE else 0.0
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -164,7 +185,12 @@ class Footage:
 
 
 def prepare(
-    path: Path, *, which: int | tuple[float, float] | None = None, box: tuple[float, float, float, float] | None = None
+    path: Path,
+    *,
+    which: Which | None = None,
+    box: tuple[float, float, float, float] | None = None,
+    folder: Path | None = None,
+    progress: Callable[[int, float, float | None], None] | None = None,
 ) -> Footage:
     """Follow the face through a clip and keep its mouths, or open what was kept before.
 
@@ -172,6 +198,8 @@ def prepare(
         path: a video.
         which: the face that speaks: 0 is the largest, or a point x, y in the first frame in which it is seen.
         box: x0, y0, x1, y1: the face whose middle is nearest to that of this box.
+        folder: where to keep it; among the clips given as files without.
+        progress: called with the frames and seconds that are done, and the seconds of the whole.
 
     Raises:
         NoFaceError: there is hardly a face in it.
@@ -179,19 +207,66 @@ def prepare(
     """
     from huashen.face.track import track
 
+    place = folder or cached(path, which=which, box=box)
+    if (place / "manifest.json").is_file():
+        os.utime(place / "manifest.json")  # used now: what was not for longest goes first
+        return opened(place, path)
     if box is not None:
         which = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-    folder = config.home() / "footage" / f"{path.stem}-{_key(path, which)}"
-    if (folder / "manifest.json").is_file():
-        return opened(folder, path)
     video = media.read_video(path)
+    whole = media.probe(path).seconds or None
     logger.info("following the face through %s", path)
     nowhere = np.full((478, 3), np.nan, np.float32)
-    points = [
-        nowhere if face is None else face.landmarks.points
-        for face in track((frame.image for frame in video.frames), which=0 if which is None else which)
-    ]
-    return keep(folder, path, np.asarray(points, np.float32).reshape(-1, 478, 3))
+    points = []
+    for face in track((frame.image for frame in video.frames), which=0 if which is None else which):
+        points.append(nowhere if face is None else face.landmarks.points)
+        if progress is not None:
+            progress(len(points), float(len(points) / video.fps), whole)
+    clip = keep(place, path, np.asarray(points, np.float32).reshape(-1, 478, 3))
+    if folder is None:
+        tidy(place)
+    return clip
+
+
+def cached(path: Path, *, which: Which | None = None, box: tuple[float, float, float, float] | None = None) -> Path:
+    """Return where a clip given as a file is kept, whether it is there yet or not."""
+    if box is not None:
+        which = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    return config.home() / "footage" / f"{path.stem[:60]}-{_key(path, which)}"
+
+
+def kept() -> list[tuple[Path, int]]:
+    """Return the folders of clips given as files with their bytes, that used last first."""
+    folder = config.home() / "footage"
+    if not folder.is_dir():
+        return []
+    found = [(entry.stat().st_mtime, place, weight(place)) for place in folder.iterdir() if (entry := place / "manifest.json").is_file()]
+    return [(place, size) for _, place, size in sorted(found, reverse=True)]
+
+
+def weight(folder: Path) -> int:
+    """Return the bytes of a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def tidy(needed: Path | None = None, *, limit: int | None = None) -> int:
+    """Delete the clips given as files that were not used for longest, until what is left keeps to a limit; return the bytes freed.
+
+    Args:
+        needed: a folder that stays, whatever its size.
+        limit: bytes; `cache` of huashen.toml without.
+    """
+    limit = config.cache_limit() if limit is None else limit
+    total = freed = 0
+    for place, size in sorted(kept(), key=lambda one: one[0] != needed):
+        total += size
+        if total > limit and place != needed:
+            total -= size
+            freed += size
+            (place / "manifest.json").unlink(missing_ok=True)  # first, so that a half-deleted one is none
+            shutil.rmtree(place, ignore_errors=True)
+            logger.info("deleted %s, %d bytes", place, size)
+    return freed
 
 
 def keep(folder: Path, path: Path, points: Floats) -> Footage:
@@ -212,23 +287,24 @@ def keep(folder: Path, path: Path, points: Floats) -> Footage:
             f"{path} 的 {len(points)} 帧中只有 {int(seen.sum())} 帧有人脸；请给出人脸更大、出现更久的视频",
         ))  # fmt: skip
     video = media.read_video(path)
+    offset, sure = _timing(path, points, video.fps)
     eyes = float(np.percentile(np.linalg.norm(points[seen, 33] - points[seen, 263], axis=1), 95))
     across, above, below = (round(share * eyes) for share in (ACROSS, ABOVE, BELOW))
     middle = points[:, [61, 291], :2].mean(1)
     corners = np.where(seen[:, None], np.rint(np.nan_to_num(middle)) - (across, above), 0).astype(np.int32)
     shape = (above + below, 2 * across, 3)
-    kept = min(len(points), max(1, MATERIAL // int(np.prod(shape))))
+    count = min(len(points), max(1, MATERIAL // int(np.prod(shape))))
     beside = folder.with_name(folder.name + ".part")
     try:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        mouths = np.lib.format.open_memmap(beside / "mouths.npy", mode="w+", dtype=np.uint8, shape=(kept, *shape))
+        mouths = np.lib.format.open_memmap(beside / "mouths.npy", mode="w+", dtype=np.uint8, shape=(count, *shape))
         for image, corner, mouth in zip((frame.image for frame in video.frames), corners, mouths, strict=False):
             _cut(image, corner, mouth)
         mouths.flush()
         np.savez(beside / "points.npz", points=points, corners=corners)
         manifest = {"format": FORMAT, "clip": path.name, "frames": len(points), "with_face": int(seen.sum()), "fps": str(video.fps),
-                    "size": list(video.size), "mouths": kept}  # fmt: skip
+                    "size": list(video.size), "mouths": count, "offset": round(offset, 4), "sure": round(sure, 4)}  # fmt: skip
         (beside / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         beside.replace(folder)
     except OSError as error:
@@ -250,7 +326,33 @@ def opened(folder: Path, path: Path) -> Footage:
         points, corners = stored["points"], stored["corners"]
     mouths = np.load(folder / "mouths.npy", mmap_mode="r")
     size = (int(manifest["size"][0]), int(manifest["size"][1]))
-    return Footage(path, Fraction(manifest["fps"]), size, points, mouths, corners, path.stem)
+    offset, sure = float(manifest["offset"]), float(manifest["sure"])
+    return Footage(path, Fraction(manifest["fps"]), size, points, mouths, corners, path.stem, offset=offset, sure=sure)
+
+
+def _timing(path: Path, points: Floats, fps: Fraction) -> tuple[float, float]:
+    """Return by how many seconds a clip's sound comes after its mouth, and how sure that is; zeros where nothing can be said."""
+    from huashen.face.pose import head
+    from huashen.ops import sync
+    from huashen.ops.mesh import frame_of
+
+    if not media.probe(path).rate:
+        return 0.0, 0.0
+    n = min(len(points), round(TIMED * fps))
+    mouth = np.full((n, 3), np.nan)
+    for k in np.flatnonzero(np.isfinite(points[:n, 0, 0])):
+        if abs(float(head(points[k])[1])) < FRONTAL:
+            mouth[k] = sync.mouth(frame_of(points[k]).local(points[k]))
+    ear = sync.Bands()
+    bands = [np.zeros((0, sync.BANDS), np.float32)]
+    samples, whole = 0, round((TIMED + 1) * sync.RATE)
+    for piece in media.read_audio(path, sync.RATE, with_picture=True):
+        bands.append(ear.hear(piece.samples))
+        samples += len(piece.samples)
+        if samples > whole:
+            break
+    found = sync.match(sync.levels(np.concatenate(bands)), (np.arange(n) + 0.5) / np.float64(fps), mouth)
+    return (found.offset, found.confidence) if found is not None else (0.0, 0.0)
 
 
 def _cut(image: Image, corner: NDArray[np.int32], out: NDArray[np.uint8]) -> None:

@@ -556,9 +556,9 @@ def _judge(path: Path, watch: _Watch, bands: Floats, wave: Floats, fps: Fraction
     frontal = np.isfinite(gap)
     notes: list[str] = []
     _say_of_faces(notes, seen, frontal, eyes, time)
-    speaking = _speaking(bands)
+    said = speaking(bands)
     match, together = None, None
-    if _has_speech(bands, speaking, notes) and frontal.any():
+    if _has_speech(bands, said, notes) and frontal.any():
         match = sync.match(sync.levels(bands), time, np.stack([gap, width, protrusion], 1))
         together = _together(match, notes)
     offset = together.offset_ms if together is not None else None
@@ -573,7 +573,7 @@ def _judge(path: Path, watch: _Watch, bands: Floats, wave: Floats, fps: Fraction
         area=np.array(watch.area, np.float32),
         bands=bands,
         wave=wave,
-        speaking=speaking,
+        speaking=said,
         upper=np.array(watch.upper),
         shape=np.array(watch.shape),
         thumbs=thumbs,
@@ -617,7 +617,7 @@ def _say_of_faces(notes: list[str], seen: NDArray[np.bool_], frontal: NDArray[np
         notes.append(tr("shorter than 2 s: too little for most numbers", "不足 2 秒：大多数数值缺乏依据"))
 
 
-def _speaking(bands: Floats) -> NDArray[np.bool_]:
+def speaking(bands: Floats) -> NDArray[np.bool_]:
     """Return the ticks in which something is said, or at least loud, (ticks,)."""
     if not len(bands):
         return np.zeros(0, bool)
@@ -637,7 +637,7 @@ def _has_speech(bands: Floats, speaking: NDArray[np.bool_], notes: list[str]) ->
     if not speaking.any():
         notes.append(tr("the sound is silent: sync cannot be judged", "声音全程静默：无法评判音画同步"))
         return False
-    if not _like_speech(bands, speaking):
+    if not like_speech(bands, speaking):
         notes.append(tr(
             "the sound is too steady for speech (music, noise?): what is said of sync and silence deserves doubt",
             "声音过于平稳，不像说话（音乐或噪声？）：同步与静默的数值存疑",
@@ -645,7 +645,7 @@ def _has_speech(bands: Floats, speaking: NDArray[np.bool_], notes: list[str]) ->
     return True
 
 
-def _like_speech(bands: Floats, speaking: NDArray[np.bool_]) -> bool:
+def like_speech(bands: Floats, speaking: NDArray[np.bool_]) -> bool:
     """Return whether loudness rises and falls as syllables do (Scheirer and Slaney 1997: 4 Hz modulation and quiet frames)."""
     loud = 10 * np.log10(np.sum(10 ** (bands.astype(np.float64) / 10), 1))
     first, last = np.flatnonzero(speaking)[[0, -1]]

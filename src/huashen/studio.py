@@ -4,6 +4,7 @@ Text goes through sentences → voice → driver → talking head → subtitles 
 at a time. Nothing holds the whole sound or video.
 """
 
+import filecmp
 import logging
 import os
 import re
@@ -20,14 +21,14 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 import numpy as np
 
 from huashen import avatar as avatars
-from huashen import footage, media, registry, weights
+from huashen import footage, media, persons, registry, weights
 from huashen import subtitles as subtitling
 from huashen.avatar import Avatar
 from huashen.errors import InputError, NoSpeechError, OutputError, TooLargeError, UnreadableError
 from huashen.files import writable
 from huashen.footage import Footage
 from huashen.subtitles import Cue
-from huashen.types import Frame, Speech, Video
+from huashen.types import Audio, Frame, Speech, Video
 from huashen.words import tr
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ HEARD_BY = "hear"
 CLIP_BY = "mouthbank"
 """The engine that makes a clip speak."""
 
+End = Literal["trim", "live"]
 Subtitles = Literal["none", "file", "burn"]
 _SUBTITLE_ENDINGS = (".srt", ".vtt")
 
@@ -110,6 +112,7 @@ def say(
     seed: int = 0,
     which: int | tuple[float, float] | None = None,
     box: tuple[float, float, float, float] | None = None,
+    end: str = "trim",
     driver: str | None = None,
     engine: str | None = None,
     overwrite: bool = True,
@@ -119,8 +122,9 @@ def say(
 
     Args:
         text: what to say, or its lines as they come; a sentence may run over several lines, an empty line ends it.
-        face: a picture with a face, "example" for the portrait that comes along, a clip of a person, or a prepared Avatar or Footage.
-            A clip runs there and back for as long as the speech lasts.
+        face: a picture with a face, "example" for the portrait that comes along, a clip of a person, the name of a prepared avatar
+            (a text without dot and slash; a Path is always a file), or an Avatar or Footage. A clip runs there and back for as long
+            as the speech lasts.
         out: the file to make; its ending says the format: .mp4, .mov, .webm, .gif.
         voice, tts, lang: the voice, the engine that speaks, a language tag; guessed from the text without.
         speed: 1 is the voice's own, 1.5 is faster.
@@ -131,6 +135,8 @@ def say(
         seed: another number, other blinks and nods.
         which: the face that speaks: 0 is the largest, or a point (x, y) in it (in a clip: where it is seen first).
         box: x0, y0, x1, y1 in the picture's pixels: look for the face there.
+        end: what becomes of a clip that is longer than the speech: "trim" ends with the speech, "live" goes on to the clip's end,
+            the mouth shut.
         driver, engine: the engines that move the face and render the person.
         overwrite: whether an existing file at `out` is replaced.
         progress: called after each frame.
@@ -143,7 +149,8 @@ def say(
         MissingError: an engine's parts or weights are not here.
         OutputError: the video cannot be written; nothing is left behind.
     """
-    captions = as_subtitles(subtitles)
+    captions, ending = as_subtitles(subtitles), as_end(end)
+    face = as_known(face, which=which, box=box)
     goal = as_goal(out, overwrite=overwrite, inputs=(face,), beside=_SUBTITLE_ENDINGS if captions == "file" else ())
     own = _clip_fps(face)
     engine = engine or (CLIP_BY if own else None)
@@ -153,7 +160,8 @@ def say(
     engines = {"tts": _name("tts", tts), "audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
     with _warnings(told) as said, closing(_begun(_spoken(speaker, _paragraphs(_checked(text)), told))) as speech:
         avatar = as_avatar(face, size=size, which=which, box=box)
-        result = _write(head, avatar, speech, goal, told, captions=captions, engines=engines, progress=progress)
+        whole = _ended(speech, avatar, told, ending)
+        result = _write(head, avatar, whole, goal, told, captions=captions, engines=engines, progress=progress)
     return replace(result, warnings=tuple(said))
 
 
@@ -168,6 +176,7 @@ def sync(
     seed: int = 0,
     which: int | tuple[float, float] | None = None,
     box: tuple[float, float, float, float] | None = None,
+    end: str = "trim",
     driver: str | None = None,
     engine: str | None = None,
     overwrite: bool = True,
@@ -176,8 +185,8 @@ def sync(
     """Make a picture or a clip say recorded speech, and write the video.
 
     Args:
-        sound: a sound file, or a video whose sound is taken.
-        face, out, size, fps, still, seed, which, box, engine, overwrite, progress: as in `say`.
+        sound: a sound file, or a video whose sound is taken; that of the very clip that is the face is moved to fit its picture.
+        face, out, size, fps, still, seed, which, box, end, engine, overwrite, progress: as in `say`.
         driver: the engine that moves the face; without it the one that hears best.
 
     Returns:
@@ -187,6 +196,8 @@ def sync(
         NoSpeechError: the sound is empty or silent.
         Others: as in `say`.
     """
+    ending = as_end(end)
+    face = as_known(face, which=which, box=box)
     goal = as_goal(out, overwrite=overwrite, inputs=(face, sound))
     driver = driver or HEARD_BY
     own = _clip_fps(face)
@@ -197,8 +208,9 @@ def sync(
     with _warnings(told) as said:
         told.whole = _heard(Path(sound))
         avatar = as_avatar(face, size=size, which=which, box=box)
-        with closing(_recorded(Path(sound), told)) as speech:
-            result = _write(head, avatar, speech, goal, told, engines=engines, progress=progress)
+        with closing(_recorded(Path(sound), avatar, told)) as speech:
+            whole = _ended(speech, avatar, told, ending)
+            result = _write(head, avatar, whole, goal, told, engines=engines, progress=progress)
     return replace(result, warnings=tuple(said))
 
 
@@ -268,6 +280,18 @@ def as_subtitles(value: str) -> Subtitles:
     return cast(Subtitles, value)
 
 
+def as_end(value: str) -> End:
+    """Return what becomes of a clip that is longer than the speech.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if value not in get_args(End):
+        have = ", ".join(get_args(End))
+        raise InputError(tr(f"end cannot be '{value}'; there are: {have}", f"结尾方式不能是“{value}”；可用的有：{have}"))
+    return cast(End, value)
+
+
 def as_goal(out: str | os.PathLike[str], *, overwrite: bool = True, inputs: Iterable[object] = (), beside: Iterable[str] = ()) -> Path:
     """Return where a video goes, having checked that it can go there before any work is done.
 
@@ -307,13 +331,14 @@ def as_avatar(
     A size of another shape cuts the picture to it, around the face.
 
     Args:
-        face: a picture, "example", a clip, an Avatar or a Footage.
+        face: a picture, "example", a clip, an avatar's name, an Avatar or a Footage.
         size: see `as_size`.
         which, box: see `say`; in the picture's own pixels.
 
     Raises:
         NoFaceError: no face is found; the text names the file.
     """
+    face = as_known(face, which=which, box=box)
     if isinstance(face, Avatar):
         return face.fitted(as_size(size, (face.image.shape[1], face.image.shape[0])))
     if isinstance(face, Footage):
@@ -325,6 +350,35 @@ def as_avatar(
     image = media.read_image(path)
     goal = as_size(size, (image.shape[1], image.shape[0]))
     return avatars.from_image(image, which=which, box=box, name=path.stem, source=path).fitted(goal)
+
+
+def as_known(
+    face: str | os.PathLike[str] | Avatar | Footage,
+    *,
+    which: footage.Which | None = None,
+    box: tuple[float, float, float, float] | None = None,
+) -> str | os.PathLike[str] | Avatar | Footage:
+    """Return the prepared avatar that a name means; anything else as it is.
+
+    A text without dot and slash that is an avatar's name is the avatar, whatever files there are.
+
+    Raises:
+        InputError: it is neither avatar nor file; or a face is chosen in an avatar, which has one.
+    """
+    if not isinstance(face, str) or face == "example" or not persons.is_name(face):
+        return face
+    if not persons.exists(face):
+        if Path(face).exists():
+            return face
+        have = ", ".join(persons.names())
+        raise UnreadableError(tr(
+            f"{face} is neither a file nor a prepared avatar" + (f"; there are: {have}" if have else "; huashen avatar new makes one"),
+            f"{face} 既不是文件，也不是已有的数字人" + (f"；已有：{have}" if have else "；可用 huashen avatar new 制作"),
+        ))  # fmt: skip
+    if which is not None or box is not None:
+        raise InputError(tr(f"the face was chosen when the avatar '{face}' was made; leave out --which and --box",
+                            f"数字人“{face}”制作时已选定人脸；请去掉 --which 和 --box"))  # fmt: skip
+    return persons.find(face).opened()
 
 
 def _clip_fps(face: str | os.PathLike[str] | Avatar | Footage) -> Fraction | None:
@@ -441,10 +495,53 @@ def _heard(path: Path) -> float | None:
     raise NoSpeechError(tr(f"{path} is silent from beginning to end; give a sound with speech", f"{path} 全程静音；请给出有人说话的声音"))
 
 
-def _recorded(path: Path, told: _Told) -> Generator[Speech, None, None]:
-    for piece in media.read_audio(path):
-        told.seconds += piece.seconds
-        yield Speech(piece)
+def _recorded(path: Path, face: Avatar | Footage, told: _Told) -> Generator[Speech, None, None]:
+    """Yield recorded sound; a clip's own for its own picture begins with the picture, and comes as late as the mouth does."""
+    own = isinstance(face, Footage) and _same(path, face.path)
+    skip = 0
+    for k, piece in enumerate(media.read_audio(path, with_picture=own)):
+        if k == 0 and isinstance(face, Footage) and own and face.late:
+            logger.info("%s: its sound comes %.3f s after its picture and is moved", path, face.late)
+            skip = round(face.late * piece.rate)
+            if skip < 0:
+                piece = Audio(np.concatenate([np.zeros(-skip, np.float32), piece.samples]), piece.rate)
+        kept = piece.samples[max(0, skip) :]
+        skip = max(0, skip - len(piece.samples))
+        if len(kept):
+            piece = Audio(kept, piece.rate)
+            told.seconds += piece.seconds
+            yield Speech(piece)
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Return whether two files hold the same."""
+    if one.samefile(other):
+        return True
+    return one.stat().st_size == other.stat().st_size and filecmp.cmp(one, other, shallow=False)
+
+
+def _ended(speech: Iterator[Speech], face: Avatar | Footage, told: _Told, end: End) -> Iterator[Speech]:
+    """Pass speech on; with "live" let silence follow to the clip's end."""
+    if end == "trim":
+        return speech
+    if isinstance(face, Avatar):
+        raise InputError(tr("--end live goes on to the end of a clip, and the face is a picture; leave it out",
+                            "--end live 用于播到视频结束，而这里给的是图片；请去掉该选项"))  # fmt: skip
+    if told.whole is not None:
+        told.whole = max(told.whole, float(len(face) / face.fps))
+    return _lived(speech, len(face) / face.fps, told)
+
+
+def _lived(speech: Iterator[Speech], seconds: Fraction, told: _Told) -> Iterator[Speech]:
+    count, rate = 0, 0
+    for piece in speech:
+        count, rate = count + len(piece.audio.samples), piece.audio.rate
+        yield piece
+    left = round(seconds * rate) - count
+    told.whole = max(float(seconds), count / rate if rate else 0.0)
+    while left > 0:
+        yield Speech(Audio(np.zeros(min(left, rate), np.float32), rate))
+        left -= rate
 
 
 def _number(speed: float | str) -> float:

@@ -189,12 +189,12 @@ def test_steady_sounds_are_not_taken_for_speech() -> None:
     chord = sum(0.1 * np.sin(2 * np.pi * hz * time) for hz in (220, 277, 330)).astype(np.float32)  # type: ignore[union-attr]
     for sound, like in ((noise, False), (chord, False), (babble(4, 13), True)):
         bands = bands_of(sound)
-        assert measurement._like_speech(bands, measurement._speaking(bands)) is like
+        assert measurement.like_speech(bands, measurement.speaking(bands)) is like
 
 
 def test_nothing_is_said_in_digital_silence() -> None:
-    assert not measurement._speaking(bands_of(np.zeros(sync.RATE, np.float32))).any()
-    assert not measurement._speaking(np.zeros((0, sync.BANDS), np.float32)).any()
+    assert not measurement.speaking(bands_of(np.zeros(sync.RATE, np.float32))).any()
+    assert not measurement.speaking(np.zeros((0, sync.BANDS), np.float32)).any()
 
 
 def curves_of(gap: Array, speaking: NDArray[np.bool_]) -> Curves:

@@ -16,6 +16,7 @@ import typer
 
 from huashen import config, terminal
 from huashen.cli import making, state  # noqa: F401 - their commands register themselves, in this order
+from huashen.cli.avatars import avatar
 from huashen.cli.parts import app, note, put
 from huashen.cli.training import training
 from huashen.cli.weights import store
@@ -37,6 +38,7 @@ def root(
         put(context.get_help())
 
 
+app.add_typer(avatar, name="avatar")
 app.add_typer(store, name="weights")
 app.add_typer(training, name="train")
 

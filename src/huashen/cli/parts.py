@@ -46,10 +46,11 @@ Face = Annotated[
     str | None,
     typer.Option(
         "--face",
-        metavar="FILE",
+        metavar="FILE|NAME",
         help=tr(
-            "a picture or a video of who speaks; 'example' is a portrait that Huashen knows",
-            "说话者的图片或视频；example 表示示例人像",
+            "a picture or a video of who speaks; the name of a prepared avatar (huashen avatar; for a file of that name write ./NAME); "
+            "or 'example', a portrait that Huashen knows",
+            "说话者的图片或视频；或已有数字人的名字（见 huashen avatar；若指同名文件请写 ./名字）；example 表示示例人像",
         ),
     ),
 ]
@@ -107,6 +108,17 @@ Box = Annotated[
         help=tr(
             "look for the face there, in pixels",
             "只在此范围内找人脸（像素）",
+        ),
+    ),
+]
+End = Annotated[
+    str,
+    typer.Option(
+        "--end",
+        metavar="trim|live",
+        help=tr(
+            "when a clip is longer than the speech: end with the speech, or go on to the clip's end with the mouth shut",
+            "视频比话长时：trim 说完即止；live 闭着嘴播到视频结束",
         ),
     ),
 ]
