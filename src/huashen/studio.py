@@ -10,7 +10,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -22,6 +22,7 @@ import numpy as np
 
 from huashen import avatar as avatars
 from huashen import footage, media, persons, registry, weights
+from huashen import options as engine_options
 from huashen import subtitles as subtitling
 from huashen.avatar import Avatar
 from huashen.errors import InputError, NoSpeechError, OutputError, TooLargeError, UnreadableError
@@ -32,6 +33,7 @@ from huashen.types import Audio, Frame, Speech, Video
 from huashen.words import tr
 
 if TYPE_CHECKING:
+    from huashen.stages import Stage
     from huashen.talking_head import TalkingHead
     from huashen.tts import Voice
 
@@ -115,6 +117,8 @@ def say(
     end: str = "trim",
     driver: str | None = None,
     engine: str | None = None,
+    options: Mapping[str, object] | None = None,
+    stages: Iterable["str | Stage"] = (),
     overwrite: bool = True,
     progress: Callable[[Progress], None] | None = None,
 ) -> Result:
@@ -138,6 +142,8 @@ def say(
         end: what becomes of a clip that is longer than the speech: "trim" ends with the speech, "live" goes on to the clip's end,
             the mouth shut.
         driver, engine: the engines that move the face and render the person.
+        options: of the engine that renders, by the names its constructor gives them; texts are read as the kind it says.
+        stages: what the frames go through afterwards, in this order: names, with options as in "unsharp:amount=0.5", or stages.
         overwrite: whether an existing file at `out` is replaced.
         progress: called after each frame.
 
@@ -154,14 +160,16 @@ def say(
     goal = as_goal(out, overwrite=overwrite, inputs=(face,), beside=_SUBTITLE_ENDINGS if captions == "file" else ())
     own = _clip_fps(face)
     engine = engine or (CLIP_BY if own else None)
-    head = _head(engine, driver, fps=as_fps((own or 25) if fps is None else fps), still=still, seed=seed)
+    care = as_stages(stages)
+    head = _head(engine, driver, fps=as_fps((own or 25) if fps is None else fps), still=still, seed=seed, options=options)
     speaker = registry.load("tts", tts, voice=voice, lang=lang, speed=_number(speed))
     told = _Told(characters=sum(len(line.strip()) + 1 for line in text.splitlines()) if isinstance(text, str) else None)
     engines = {"tts": _name("tts", tts), "audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
+    engines |= _named(care)
     with _warnings(told) as said, closing(_begun(_spoken(speaker, _paragraphs(_checked(text)), told))) as speech:
         avatar = as_avatar(face, size=size, which=which, box=box)
         whole = _ended(speech, avatar, told, ending)
-        result = _write(head, avatar, whole, goal, told, captions=captions, engines=engines, progress=progress)
+        result = _write(head, avatar, whole, goal, told, care=care, captions=captions, engines=engines, progress=progress)
     return replace(result, warnings=tuple(said))
 
 
@@ -179,6 +187,8 @@ def sync(
     end: str = "trim",
     driver: str | None = None,
     engine: str | None = None,
+    options: Mapping[str, object] | None = None,
+    stages: Iterable["str | Stage"] = (),
     overwrite: bool = True,
     progress: Callable[[Progress], None] | None = None,
 ) -> Result:
@@ -186,7 +196,8 @@ def sync(
 
     Args:
         sound: a sound file, or a video whose sound is taken; that of the very clip that is the face is moved to fit its picture.
-        face, out, size, fps, still, seed, which, box, end, engine, overwrite, progress: as in `say`.
+        face, out, size, fps, still, seed, which, box, end, engine, options, stages, overwrite, progress: as in
+            `say`.
         driver: the engine that moves the face; without it the one that hears best.
 
     Returns:
@@ -202,15 +213,16 @@ def sync(
     driver = driver or HEARD_BY
     own = _clip_fps(face)
     engine = engine or (CLIP_BY if own else None)
-    head = _head(engine, driver, fps=as_fps((own or 25) if fps is None else fps), still=still, seed=seed)
-    engines = {"audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
+    care = as_stages(stages)
+    head = _head(engine, driver, fps=as_fps((own or 25) if fps is None else fps), still=still, seed=seed, options=options)
+    engines = {"audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine), **_named(care)}
     told = _Told()
     with _warnings(told) as said:
         told.whole = _heard(Path(sound))
         avatar = as_avatar(face, size=size, which=which, box=box)
         with closing(_recorded(Path(sound), avatar, told)) as speech:
             whole = _ended(speech, avatar, told, ending)
-            result = _write(head, avatar, whole, goal, told, engines=engines, progress=progress)
+            result = _write(head, avatar, whole, goal, told, care=care, engines=engines, progress=progress)
     return replace(result, warnings=tuple(said))
 
 
@@ -290,6 +302,17 @@ def as_end(value: str) -> End:
         have = ", ".join(get_args(End))
         raise InputError(tr(f"end cannot be '{value}'; there are: {have}", f"结尾方式不能是“{value}”；可用的有：{have}"))
     return cast(End, value)
+
+
+def as_stages(stages: Iterable["str | Stage"]) -> list["Stage"]:
+    """Return what frames go through: stages as they are, and those that texts such as "unsharp:amount=0.5" name.
+
+    Raises:
+        UnknownEngineError: there is none of that name.
+        InputError: one has no such option.
+    """
+    given = [stages] if isinstance(stages, str) else stages
+    return [engine_options.build("stages", stage) if isinstance(stage, str) else stage for stage in given]
 
 
 def as_goal(out: str | os.PathLike[str], *, overwrite: bool = True, inputs: Iterable[object] = (), beside: Iterable[str] = ()) -> Path:
@@ -557,10 +580,19 @@ def _name(capability: str, name: str | None) -> str:
     return registry.table(capability).get(name).name if name else registry.table(capability).names()[0]
 
 
-def _head(engine: str | None, driver: str | None, *, fps: Fraction, still: bool, seed: int) -> "TalkingHead":
+def _head(
+    engine: str | None, driver: str | None, *, fps: Fraction, still: bool, seed: int, options: Mapping[str, object] | None
+) -> "TalkingHead":
+    own = engine_options.checked("talking_head", engine, options or {})
     mover = registry.load("audio2face", driver, still=still, seed=seed)
-    head: TalkingHead = registry.load("talking_head", engine, driver=mover, fps=fps)
+    head: TalkingHead = registry.load("talking_head", engine, driver=mover, fps=fps, **own)
     return head
+
+
+def _named(stages: Iterable["Stage"]) -> dict[str, str]:
+    """Return what is told of the stages that frames go through."""
+    names = [type(stage).__name__.lower() for stage in stages]
+    return {"stages": "+".join(names)} if names else {}
 
 
 def _write(
@@ -570,6 +602,7 @@ def _write(
     goal: Path,
     told: _Told,
     *,
+    care: Iterable["Stage"] = (),
     captions: Subtitles = "none",
     engines: dict[str, str],
     progress: Callable[[Progress], None] | None,
@@ -577,6 +610,8 @@ def _write(
     """Render and write a video, with its subtitles."""
     shown, read = tee(speech) if captions != "none" else (speech, iter(()))  # what one reads, the other finds; a sentence or two wait
     video = head.animate(avatar, shown)
+    for stage in care:
+        video = stage(video)
     kept: list[Cue] = []
     if captions == "burn":
         video = subtitling.burn(video, subtitling.cues(read))

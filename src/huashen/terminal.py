@@ -67,11 +67,14 @@ def help_text(command: Any, context: Any) -> str:
     for paragraph in (command.help or "").split("\n"):
         lines += wrap(paragraph, width)
     parameters = command.get_params(context)
+    options = [p for p in parameters if p.param_type_name == "option"]
+    panels = dict.fromkeys(getattr(p, "rich_help_panel", None) for p in options)
     for title, rows in (
         (tr("Commands:", "命令："), [(name, c.help.split("\n")[0]) for name, c in getattr(command, "commands", {}).items()]),
         (tr("Arguments:", "参数："), [(p.metavar or p.name, p.help or "") for p in parameters if p.param_type_name == "argument"]),
-        (tr("Options:", "选项："), [_option(p) for p in parameters if p.param_type_name == "option"]),
-    ):
+        *((panel or tr("Options:", "选项："), [_option(p) for p in options if getattr(p, "rich_help_panel", None) == panel])
+          for panel in sorted(panels, key=bool)),
+    ):  # fmt: skip
         if rows:
             lines += ["", title, *_entries(rows, width)]
     return "\n".join(lines)

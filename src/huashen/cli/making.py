@@ -8,6 +8,21 @@ from typing import Annotated
 import typer
 
 from huashen import config, terminal
+from huashen.cli.options import (
+    Batch,
+    Crop,
+    FixedBox,
+    NoSmooth,
+    Pads,
+    Paste,
+    ResizeFactor,
+    Rotate,
+    Set,
+    Stage,
+    Static,
+    Weights,
+    gathered,
+)  # fmt: skip
 from huashen.cli.parts import (
     Box,
     Captions,
@@ -66,6 +81,18 @@ def say(
     seed: Seed = 0,
     driver: Driver = None,
     engine: Engine = None,
+    own: Set = None,
+    stage: Stage = None,
+    weights: Weights = None,
+    paste: Paste = None,
+    pads: Pads = None,
+    resize_factor: ResizeFactor = None,
+    rotate: Rotate = False,
+    crop: Crop = None,
+    fixed_box: FixedBox = None,
+    no_smooth: NoSmooth = False,
+    static: Static = False,
+    batch: Batch = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -77,6 +104,10 @@ def say(
     goal, who = wanted(out, "-o"), wanted(face or settings.face, "--face")
     given = {"voice": voice, "tts": tts, "lang": lang, "speed": speed, "subtitles": subtitles, "size": size, "fps": fps}
     chosen = chosen_of(given, settings)
+    options = gathered(
+        own, weights=weights, paste=paste, pads=pads, resize_factor=resize_factor, rotate=rotate, crop=crop, fixed_box=fixed_box,
+        no_smooth=no_smooth, static=static, batch=batch,
+    )  # fmt: skip
     words = text_of(text, file)
     fetch(quiet=quiet or as_json, example=who == "example")
     meter = terminal.Meter(str(goal), quiet=quiet or as_json)
@@ -92,6 +123,8 @@ def say(
             seed=seed,
             driver=driver,
             engine=engine,
+            options=options,
+            stages=stage or (),
             overwrite=overwrite,
             progress=meter.show,
             **chosen,
@@ -115,6 +148,18 @@ def sync(
     seed: Seed = 0,
     driver: Driver = None,
     engine: Engine = None,
+    own: Set = None,
+    stage: Stage = None,
+    weights: Weights = None,
+    paste: Paste = None,
+    pads: Pads = None,
+    resize_factor: ResizeFactor = None,
+    rotate: Rotate = False,
+    crop: Crop = None,
+    fixed_box: FixedBox = None,
+    no_smooth: NoSmooth = False,
+    static: Static = False,
+    batch: Batch = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -126,6 +171,10 @@ def sync(
     goal, who = wanted(out, "-o"), wanted(face or settings.face, "--face")
     given = {"size": size, "fps": fps}
     chosen = chosen_of(given, settings)
+    options = gathered(
+        own, weights=weights, paste=paste, pads=pads, resize_factor=resize_factor, rotate=rotate, crop=crop, fixed_box=fixed_box,
+        no_smooth=no_smooth, static=static, batch=batch,
+    )  # fmt: skip
     fetch(quiet=quiet or as_json, example=who == "example")
     meter = terminal.Meter(str(goal), quiet=quiet or as_json)
     try:
@@ -140,6 +189,8 @@ def sync(
             seed=seed,
             driver=driver,
             engine=engine,
+            options=options,
+            stages=stage or (),
             overwrite=overwrite,
             progress=meter.show,
             **chosen,
