@@ -1,0 +1,234 @@
+"""Commands that talk now: a page for one person, a service for many."""
+
+import secrets
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from huashen import config
+from huashen.cli.parts import Command, Driver, Engine, Fps, Lang, Quiet, Size, Tts, Voice, app, fetch, note, put
+from huashen.errors import InputError
+from huashen.words import tr
+
+Faces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--face",
+        metavar="FILE|NAME",
+        help=tr(
+            "a picture, a clip or the name of a prepared avatar; may be given several times, the first is shown",
+            "图片、视频或数字人的名字；可多次给出，默认显示第一个",
+        ),
+    ),
+]
+Host = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        metavar="ADDRESS",
+        help=tr(
+            "where to listen; beyond this machine a token is wanted, and made where none is given",
+            "监听地址；若可被其他机器访问则需要令牌，未给出时自动生成",
+        ),
+    ),
+]
+Port = Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help=tr("0 takes a free one", "0 表示任选空闲端口"))]
+Token = Annotated[
+    str | None,
+    typer.Option("--token", metavar="WORD", help=tr("what clients have to know", "客户端须提供的访问令牌"), envvar="HUASHEN_TOKEN"),
+]
+Docs = Annotated[
+    Path | None,
+    typer.Option(
+        "--docs",
+        metavar="FOLDER",
+        help=tr(
+            "answer questions from these files (Markdown, text, CSV, PDF, DOCX)", "用这些文件回答问题（Markdown、文本、CSV、PDF、DOCX）"
+        ),
+    ),
+]
+ChatName = Annotated[
+    str | None,
+    typer.Option("--chat", metavar="NAME", help=tr("what answers: faq, openai, rag or none", "由谁回答：faq、openai、rag 或 none")),
+]
+Asr = Annotated[
+    str | None,
+    typer.Option("--asr", metavar="NAME", help=tr("what recognises speech; none: nobody listens", "语音识别引擎；none 表示不监听")),
+]
+Background = Annotated[
+    str | None,
+    typer.Option(
+        "--background",
+        metavar="NAME",
+        help=tr("behind a picture: blur, studio, green, white, #203040", "图片的背景：blur、studio、green、white、#203040"),
+    ),
+]
+Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        metavar="FILE",
+        help=tr(
+            "PEM file: speak https, which browsers want for the microphone beyond localhost",
+            "PEM 证书：启用 https；localhost 以外，浏览器须经 https 才能使用麦克风",
+        ),
+    ),
+]
+Key = Annotated[Path | None, typer.Option("--key", metavar="FILE", help=tr("the certificate's key, PEM", "证书的私钥，PEM"))]
+Ice = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ice",
+        metavar="URL[,USER,PASSWORD]",
+        help=tr(
+            "a STUN or TURN server for WebRTC, such as stun:stun.example.org:3478",
+            "WebRTC 的 STUN 或 TURN 服务器，例如 stun:stun.example.org:3478",
+        ),
+    ),
+]
+
+
+@app.command(cls=Command, help=tr("Open a page on which the person talks with you", "打开网页，与数字人实时对话"))
+def live(
+    face: Faces = None,
+    docs: Docs = None,
+    chat: ChatName = None,
+    asr: Asr = None,
+    tts: Tts = None,
+    voice: Voice = None,
+    lang: Lang = None,
+    size: Size = None,
+    fps: Fps = None,
+    background: Background = None,
+    driver: Driver = None,
+    engine: Engine = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    token: Token = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    ice: Ice = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help=tr("open it in the browser", "自动打开浏览器"))] = True,
+    quiet: Quiet = False,
+) -> None:
+    """Talk on a page."""
+    from huashen.server.house import Limits
+
+    defaults = {
+        "tts": tts,
+        "voice": voice,
+        "lang": lang,
+        "size": size,
+        "fps": fps,
+        "background": background,
+        "driver": driver,
+        "engine": engine,
+    }
+    faces = face or [config.settings().face or "example"]
+    house = _house(faces, defaults, Limits(sessions=2), docs=docs, chat=chat, asr=asr, ice=ice, quiet=quiet)
+    _run(house, host, port, token, certificate, key, browser=browser, quiet=quiet)
+
+
+@app.command(
+    cls=Command, help=tr("Serve live sessions to many, over HTTP, WebRTC and WebSocket", "提供多路实时会话服务（HTTP、WebRTC、WebSocket）")
+)
+def serve(
+    face: Faces = None,
+    docs: Docs = None,
+    chat: ChatName = None,
+    asr: Asr = None,
+    tts: Tts = None,
+    voice: Voice = None,
+    lang: Lang = None,
+    size: Size = None,
+    fps: Fps = None,
+    background: Background = None,
+    driver: Driver = None,
+    engine: Engine = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    token: Token = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    ice: Ice = None,
+    sessions: Annotated[
+        int, typer.Option("--sessions", metavar="N", min=1, max=1000, help=tr("seats: sessions at a time", "同时的会话数"))
+    ] = 2,
+    uploads: Annotated[bool, typer.Option("--uploads/--no-uploads", help=tr("clients may bring a picture", "客户端可上传图片"))] = True,
+    quiet: Quiet = False,
+) -> None:
+    """Serve sessions."""
+    from huashen.server.house import Limits
+
+    defaults = {
+        "tts": tts,
+        "voice": voice,
+        "lang": lang,
+        "size": size,
+        "fps": fps,
+        "background": background,
+        "driver": driver,
+        "engine": engine,
+    }
+    faces = face or [config.settings().face or "example"]
+    limits = Limits(sessions=sessions)
+    house = _house(faces, defaults, limits, docs=docs, chat=chat, asr=asr, ice=ice, quiet=quiet, uploads=uploads)
+    _run(house, host, port, token, certificate, key, browser=False, quiet=quiet)
+
+
+def _house(
+    faces: list[str], defaults: dict[str, Any], limits: Any, *, docs: Path | None, chat: str | None, asr: str | None, ice: list[str] | None,
+    quiet: bool, uploads: bool = True,
+) -> Any:  # fmt: skip
+    """Prepare what is on offer: every mistake is told before anything listens."""
+    from huashen.server.house import House, chats, ears, seen_faces
+
+    settings = config.settings()
+    chosen = {name: value if value is not None else getattr(settings, name, None) for name, value in defaults.items()}
+    chosen["size"] = chosen["size"] or "512"
+    fetch(quiet=quiet, example="example" in faces)
+    house = House(
+        seen_faces(faces),
+        {name: value for name, value in chosen.items() if value is not None},
+        chats(chat, docs, settings),
+        ears(asr or settings.asr),
+        limits,
+        Path() if uploads else None,
+        [_ice(server) for server in ice or ()],
+    )
+    if not quiet:
+        note(tr("preparing the face …", "正在准备形象 …"))
+    for seen in house.faces:
+        house.prepare(seen, chosen["size"], chosen["background"] or "original")
+    return house
+
+
+def _run(
+    house: Any, host: str, port: int, token: str | None, certificate: Path | None, key: Path | None, *, browser: bool, quiet: bool
+) -> None:
+    from huashen.server.house import loopback
+    from huashen.server.run import serve as run
+
+    if token is None and not loopback(host):
+        token = secrets.token_urlsafe(12)
+
+    def ready(address: str) -> None:
+        if not quiet:
+            put(tr(f"open {address}  (Ctrl-C ends it)", f"请打开 {address}  （按 Ctrl-C 结束）"))
+        if browser:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    run(house, host=host, port=port, token=token or "", certificate=certificate, key=key, ready=ready)
+
+
+def _ice(value: str) -> dict[str, Any]:
+    parts = value.split(",")
+    if len(parts) not in (1, 3) or not parts[0].startswith(("stun:", "turn:", "turns:")):
+        raise InputError(tr(
+            f"--ice cannot be '{value}'; give stun:HOST:PORT, or turn:HOST:PORT,USER,PASSWORD",
+            f"--ice 不能是“{value}”；请给出 stun:主机:端口，或 turn:主机:端口,用户名,密码",
+        ))  # fmt: skip
+    return {"urls": parts[0]} if len(parts) == 1 else {"urls": parts[0], "username": parts[1], "credential": parts[2]}
