@@ -96,6 +96,17 @@ def test_engine_is_a_talking_head_whose_lookahead_is_at_least_its_drivers(engine
     assert head.lookahead >= driver.lookahead
 
 
+@pytest.mark.parametrize("begin", [1, 7, 19])
+def test_work_that_was_stopped_goes_on_with_the_same_frames(engine: Engine, avatar: Avatar | Footage, begin: int) -> None:
+    speech = said(0.83)
+    whole = list(animated(engine, avatar, [speech]).frames)
+    rest = engine(driver=load("audio2face"), fps=Fraction(25)).animate(avatar, cut(speech, [500, 7000]), begin=begin)
+    for ours, theirs in zip(rest.frames, whole[begin:], strict=True):
+        assert ours.index == theirs.index
+        np.testing.assert_array_equal(ours.image, theirs.image)
+        np.testing.assert_array_equal(ours.audio.samples, theirs.audio.samples)
+
+
 @pytest.mark.parametrize(("fps", "rate"), [(Fraction(25), 16000), (Fraction(30000, 1001), 22050)], ids=str)
 def test_frames_carry_their_own_sound_and_all_of_it(engine: Engine, avatar: Avatar | Footage, fps: Fraction, rate: int) -> None:
     speech = said(0.83, rate=rate)

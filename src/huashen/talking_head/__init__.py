@@ -15,13 +15,14 @@ class TalkingHead(Protocol):
 
     Promises: frame k of the video carries samples [k, k+1)·rate/fps of the joined sound; every frame has the same size and is a
     fresh array; how the speech is cut into chunks does not change the frames; memory does not grow with length; the avatar is not changed.
+    Work that was stopped goes on: the video from frame `begin` on is the rest of the whole video, and what comes before is not drawn.
     """
 
     lookahead: float
     """Seconds of sound past a frame's own that it needs; infinite: offline only."""
 
-    def animate(self, avatar: Avatar | Footage, speech: Iterable[Speech]) -> Video:
-        """Return the video, rendered as it is read."""
+    def animate(self, avatar: Avatar | Footage, speech: Iterable[Speech], *, begin: int = 0) -> Video:
+        """Return the video, rendered as it is read, from frame `begin` on (which there must be)."""
         ...
 
 

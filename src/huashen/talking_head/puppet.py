@@ -28,7 +28,7 @@ class Puppet:
         self._fps = fps
         self._size = size
 
-    def animate(self, avatar: Avatar | Footage, speech: Iterable[Speech]) -> Video:
+    def animate(self, avatar: Avatar | Footage, speech: Iterable[Speech], *, begin: int = 0) -> Video:
         """Return the video, rendered as it is read.
 
         Raises:
@@ -47,11 +47,12 @@ class Puppet:
             raise NoSpeechError(tr("there is no sound to speak", "没有可说的声音"))
         rig = Rig(avatar)
         height, width = avatar.image.shape[:2]
-        return Video(_frames(rig, chain([first], motions)), self._fps, (width, height), first.audio.rate)
+        return Video(_frames(rig, chain([first], motions), begin), self._fps, (width, height), first.audio.rate)
 
 
-def _frames(rig: Rig, motions: Iterable[Motion]) -> Iterator[Frame]:
+def _frames(rig: Rig, motions: Iterable[Motion], begin: int) -> Iterator[Frame]:
     index = -1
     for motion in motions:
         index += 1 + motion.dropped
-        yield Frame(rig.draw(motion.weights, motion.head), motion.audio, index)
+        if index >= begin:
+            yield Frame(rig.draw(motion.weights, motion.head), motion.audio, index)

@@ -142,14 +142,14 @@ class Wav2Lip:
         self._hears = max(0.0, hears - float(1 / fps))
         self.lookahead = max(self._hears + float((batch - 1) / fps), driver.lookahead if driver else 0.0)
 
-    def animate(self, avatar: Avatar | Footage, speech: Iterable[Speech]) -> Video:
+    def animate(self, avatar: Avatar | Footage, speech: Iterable[Speech], *, begin: int = 0) -> Video:
         """Return the video, rendered as it is read.
 
         Raises:
             NoSpeechError: there is no sound at all.
         """
         if isinstance(avatar, Footage):
-            return self._dubbed(avatar.fitted(self._size) if self._size else avatar, speech)
+            return self._dubbed(avatar.fitted(self._size) if self._size else avatar, speech, begin)
         shot = self._framing(Shot(avatar.image, avatar.face))
         if shot.image is not avatar.image and shot.face is not None:
             mask = None if avatar.mask is None else self._framing(Shot((avatar.mask * 255).astype(np.uint8), None)).image
@@ -158,32 +158,34 @@ class Wav2Lip:
         avatar = avatar.fitted(self._size) if self._size else avatar
         _warn_of_side_view(avatar.face)
         if self._driver is None:
-            frames = self._redubbed(repeat(Shot(avatar.image, avatar.face)), speech)
+            frames = self._redubbed(repeat(Shot(avatar.image, avatar.face)), speech, begin)
         else:
             from huashen.talking_head.rig import Rig
 
             rig = Rig(avatar)
             shut = rig.draw(np.zeros(len(ARKIT), np.float32), np.zeros(6, np.float32))  # the mouth of one who is silent
             speech, heard = tee(speech)
-            frames = _alive(rig, self._redubbed(repeat(Shot(shut, avatar.face)), speech), self._driver.drive(heard, self._fps))
+            frames = _alive(rig, self._redubbed(repeat(Shot(shut, avatar.face)), speech, begin), self._driver.drive(heard, self._fps))
         first = next(frames, None)
         if first is None:
             raise NoSpeechError(tr("there is no sound to speak", "没有可说的声音"))
         height, width = avatar.image.shape[:2]
         return Video(chain([first], frames), self._fps, (width, height), first.audio.rate)
 
-    def _dubbed(self, footage: Footage, speech: Iterable[Speech]) -> Video:
+    def _dubbed(self, footage: Footage, speech: Iterable[Speech], begin: int) -> Video:
         """Draw the mouths of a clip anew."""
-        shown, faces = footage.order(self._fps), footage.order(self._fps)
-        shots = (Shot(image, footage.face(index)) for image, index in zip(footage.images(shown), faces, strict=True))
-        frames = (_shown(frame, footage) for frame in self.redub(shots, speech))
+        shown, faces = islice(footage.order(self._fps), begin, None), footage.order(self._fps)
+        unseen = repeat(np.zeros((footage.size[1], footage.size[0], 3), np.uint8), begin)
+        images = chain(unseen, footage.images(shown))
+        shots = (Shot(image, footage.face(index)) for image, index in zip(images, faces, strict=True))
+        frames = (_shown(frame, footage) for frame in self.redub(shots, speech, begin=begin))
         first = next(frames, None)
         if first is None:
             raise NoSpeechError(tr("there is no sound to speak", "没有可说的声音"))
         height, width = first.image.shape[:2]
         return Video(chain([first], frames), self._fps, (width, height), first.audio.rate)
 
-    def redub(self, shots: Iterable[Shot], speech: Iterable[Speech]) -> Iterator[Frame]:
+    def redub(self, shots: Iterable[Shot], speech: Iterable[Speech], *, begin: int = 0) -> Iterator[Frame]:
         """Yield a frame a shot, its mouth drawn anew, for as long as there are both shots and sound.
 
         Nothing else of a picture is touched, and one without a face passes as it is; each frame tells what was drawn.
@@ -191,11 +193,12 @@ class Wav2Lip:
         Args:
             shots: pictures of one size, `fps` a second.
             speech: what is said, of one rate.
+            begin: how many frames at the beginning are not drawn and not given out.
         """
         shots = map(self._framing, shots)
-        return self._redubbed(chain([first], repeat(first)) if self._static and (first := next(shots, None)) else shots, speech)
+        return self._redubbed(chain([first], repeat(first)) if self._static and (first := next(shots, None)) else shots, speech, begin)
 
-    def _redubbed(self, shots: Iterable[Shot], speech: Iterable[Speech]) -> Iterator[Frame]:
+    def _redubbed(self, shots: Iterable[Shot], speech: Iterable[Speech], begin: int) -> Iterator[Frame]:
         """Pair pictures with sound, draw a batch of mouths at once, and lay them back."""
         index = -1
         places = self._placed(shots)
@@ -203,6 +206,9 @@ class Wav2Lip:
         made: _Place | None = None
         pairs = zip(self._heard(speech), places, strict=False)
         while batch := list(islice(pairs, self._batch)):
+            if index + sum(1 + heard.dropped for heard, _ in batch) < begin:
+                index += sum(1 + heard.dropped for heard, _ in batch)
+                continue
             jobs: list[tuple[_Plain | _Blended | None, float]] = []
             windows: list[Floats] = []
             for heard, place in batch:
@@ -220,10 +226,13 @@ class Wav2Lip:
                 drawn = iter(self._network(np.stack(windows)[:, None], faces))
             for (heard, place), (patch_, share) in zip(batch, jobs, strict=True):
                 index += 1 + heard.dropped
-                if patch_ is None:
+                mouth = None if patch_ is None else next(drawn)
+                if index < begin:
+                    continue
+                if patch_ is None or mouth is None:
                     yield Frame(place.image.copy(), heard.moment.audio, index, NOTHING)
                 else:
-                    yield Frame(patch_.paste(next(drawn), share), heard.moment.audio, index, patch_.told(share))
+                    yield Frame(patch_.paste(mouth, share), heard.moment.audio, index, patch_.told(share))
 
     def _heard(self, speech: Iterable[Speech]) -> Iterator["_Heard"]:
         """Yield every frame's own sound, the mel it hears, and how far anything is said in it."""
@@ -648,7 +657,25 @@ def _alive(rig: "Rig", frames: Iterator[Frame], motions: Iterator[Motion]) -> It
         else:
             before = spoken
         weights = np.where(_MOUTH, np.float32(0), motion.weights)
-        yield replace(frame, image=rig.draw(weights, motion.head, spoken=spoken))
+        yield replace(frame, image=rig.draw(weights, motion.head, spoken=spoken), drawn=None)  # all of the picture is
+
+
+def _shown(frame: Frame, footage: Footage) -> Frame:
+    """Bring a frame of a clip, and what it tells, to the size of the video."""
+    image = footage.shown(frame.image)
+    if image is frame.image or frame.drawn is None or not frame.drawn.mask.size:
+        return replace(frame, image=image)
+    (x, y), (tall, wide) = frame.drawn.corner, frame.drawn.mask.shape
+    before, mask = frame.image.copy(), np.zeros(frame.image.shape[:2], np.uint8)
+    before[y : y + tall, x : x + wide] = frame.drawn.before
+    mask[y : y + tall, x : x + wide] = np.rint(255 * frame.drawn.mask)
+    mask = footage.shown(mask)
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return replace(frame, image=image, drawn=NOTHING)
+    spot = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    drawn = Patch(np.asarray(mask[spot] / 255, np.float32), footage.shown(before)[spot], (spot[1].start, spot[0].start))
+    return replace(frame, image=image, drawn=drawn)
 
 
 def _framed(shot: Shot, *, factor: int, turned: bool, crop: tuple[int, int, int, int]) -> Shot:
