@@ -1,10 +1,12 @@
 """Writing files so that a reader never sees half of one."""
 
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from huashen.errors import OutputError
@@ -40,6 +42,18 @@ def explained(path: str | os.PathLike[str]) -> Iterator[None]:
         if text is None:
             raise
         raise OutputError(text) from error
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, read once as long as it stays the same."""
+    state = path.stat()
+    return _digest(str(path), state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(64)
+def _digest(path: str, size: int, changed: int) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def writable(path: str | os.PathLike[str]) -> Path:

@@ -5,6 +5,7 @@ at a time. Nothing holds the whole sound or video.
 """
 
 import filecmp
+import hashlib
 import logging
 import os
 import re
@@ -14,19 +15,20 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import tee
+from itertools import islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 
+import huashen
 from huashen import avatar as avatars
-from huashen import footage, media, persons, registry, weights
+from huashen import footage, media, parts, persons, registry, weights
 from huashen import options as engine_options
 from huashen import subtitles as subtitling
 from huashen.avatar import Avatar
 from huashen.errors import InputError, NoSpeechError, OutputError, TooLargeError, UnreadableError
-from huashen.files import writable
+from huashen.files import file_digest, writable
 from huashen.footage import Footage
 from huashen.subtitles import Cue
 from huashen.types import Audio, Frame, Speech, Video
@@ -57,13 +59,15 @@ SIDES = (64, 4096)
 """Smallest and largest side of a video."""
 RATES = (1, 120)
 """Fewest and most frames a second."""
+MEMORY = 50
+"""Frames that stages see again before those with which work goes on: none remembers more."""
 QUIET = 10 ** (-50 / 20)
 """Sound that never gets louder than this (-50 dB) has no speech in it."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a video is."""
+    """How far a video is, or the clip it is made of."""
 
     frames: int
     seconds: float
@@ -72,13 +76,17 @@ class Progress:
     """Seconds of the whole video: known for sound, estimated for text, None where it cannot be."""
     elapsed: float
     """Seconds of work since the first frame."""
+    what: Literal["render", "track"] = "render"
+    """Rendering the video, or following the face through the clip before that."""
+    begun: float = 0.0
+    """Seconds that were there when this work began."""
 
     @property
     def left(self) -> float | None:
         """Seconds of work to go, None while that cannot be said."""
-        if self.total is None or self.elapsed < 0.5:
+        if self.total is None or self.elapsed < 0.5 or self.seconds <= self.begun:
             return None
-        return max(0.0, self.total - self.seconds) * self.elapsed / self.seconds
+        return max(0.0, self.total - self.seconds) * self.elapsed / (self.seconds - self.begun)
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ def say(
     fps: Fraction | float | str | None = None,
     still: bool = False,
     seed: int = 0,
-    which: int | tuple[float, float] | None = None,
+    which: footage.Which | None = None,
     box: tuple[float, float, float, float] | None = None,
     end: str = "trim",
     driver: str | None = None,
@@ -120,6 +128,7 @@ def say(
     options: Mapping[str, object] | None = None,
     stages: Iterable["str | Stage"] = (),
     overwrite: bool = True,
+    resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Result:
     """Make a picture or a clip say a text, and write the video.
@@ -137,15 +146,17 @@ def say(
         fps: see `as_fps`; 25 without it, or a clip's own.
         still: keep head and background still.
         seed: another number, other blinks and nods.
-        which: the face that speaks: 0 is the largest, or a point (x, y) in it (in a clip: where it is seen first).
+        which: the face that speaks: 0 is the largest; or a point (x, y) in it (in a clip: where it is seen first); or a Path, a picture
+            of the one meant.
         box: x0, y0, x1, y1 in the picture's pixels: look for the face there.
         end: what becomes of a clip that is longer than the speech: "trim" ends with the speech, "live" goes on to the clip's end,
             the mouth shut.
         driver, engine: the engines that move the face and render the person.
         options: of the engine that renders, by the names its constructor gives them; texts are read as the kind it says.
         stages: what the frames go through afterwards, in this order: names, with options as in "unsharp:amount=0.5", or stages.
-        overwrite: whether an existing file at `out` is replaced.
-        progress: called after each frame.
+        overwrite: whether an existing file at `out` is replaced, and what there is of an unfinished one thrown away.
+        resume: go on with what there is of the same video (see `huashen.parts`); without any, from the beginning.
+        progress: called after each frame of the video, and before that of a clip that is prepared.
 
     Returns:
         What was made.
@@ -153,7 +164,9 @@ def say(
     Raises:
         InputError: something of the above cannot be used; each kind has its subclass.
         MissingError: an engine's parts or weights are not here.
-        OutputError: the video cannot be written; nothing is left behind.
+        OutputError: the video cannot be written.
+
+    Whatever ends the work, no half a file is left behind; what is done of it in parts of ten seconds is, and a note on the error says so.
     """
     captions, ending = as_subtitles(subtitles), as_end(end)
     face = as_known(face, which=which, box=box)
@@ -161,15 +174,22 @@ def say(
     own = _clip_fps(face)
     engine = engine or (CLIP_BY if own else None)
     care = as_stages(stages)
-    head = _head(engine, driver, fps=as_fps((own or 25) if fps is None else fps), still=still, seed=seed, options=options)
     speaker = registry.load("tts", tts, voice=voice, lang=lang, speed=_number(speed))
+    if not speaker.phones:
+        driver = driver or HEARD_BY
+    head = _head(engine, driver, fps=as_fps((own or 25) if fps is None else fps), still=still, seed=seed, options=options)
     told = _Told(characters=sum(len(line.strip()) + 1 for line in text.splitlines()) if isinstance(text, str) else None)
     engines = {"tts": _name("tts", tts), "audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
     engines |= _named(care)
-    with _warnings(told) as said, closing(_begun(_spoken(speaker, _paragraphs(_checked(text)), told))) as speech:
-        avatar = as_avatar(face, size=size, which=which, box=box)
+    key = _key(text, face, voice, tts, lang, speed, captions, size, fps, still, seed, which, box, ending, driver, engine, options, stages)
+    with (
+        _warnings(told) as said,
+        closing(_begun(_spoken(speaker, _paragraphs(_checked(text)), told))) as speech,
+        _going_on(goal, key, resume=resume, overwrite=overwrite) as there,
+    ):
+        avatar = as_avatar(face, size=size, which=which, box=box, progress=progress)
         whole = _ended(speech, avatar, told, ending)
-        result = _write(head, avatar, whole, goal, told, care=care, captions=captions, engines=engines, progress=progress)
+        result = _write(head, avatar, whole, goal, told, there, care=care, captions=captions, engines=engines, progress=progress)
     return replace(result, warnings=tuple(said))
 
 
@@ -182,7 +202,7 @@ def sync(
     fps: Fraction | float | str | None = None,
     still: bool = False,
     seed: int = 0,
-    which: int | tuple[float, float] | None = None,
+    which: footage.Which | None = None,
     box: tuple[float, float, float, float] | None = None,
     end: str = "trim",
     driver: str | None = None,
@@ -190,13 +210,14 @@ def sync(
     options: Mapping[str, object] | None = None,
     stages: Iterable["str | Stage"] = (),
     overwrite: bool = True,
+    resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Result:
     """Make a picture or a clip say recorded speech, and write the video.
 
     Args:
         sound: a sound file, or a video whose sound is taken; that of the very clip that is the face is moved to fit its picture.
-        face, out, size, fps, still, seed, which, box, end, engine, options, stages, overwrite, progress: as in
+        face, out, size, fps, still, seed, which, box, end, engine, options, stages, overwrite, resume, progress: as in
             `say`.
         driver: the engine that moves the face; without it the one that hears best.
 
@@ -219,10 +240,12 @@ def sync(
     told = _Told()
     with _warnings(told) as said:
         told.whole = _heard(Path(sound))
-        avatar = as_avatar(face, size=size, which=which, box=box)
-        with closing(_recorded(Path(sound), avatar, told)) as speech:
-            whole = _ended(speech, avatar, told, ending)
-            result = _write(head, avatar, whole, goal, told, care=care, engines=engines, progress=progress)
+        key = _key(Path(sound), face, size, fps, still, seed, which, box, ending, driver, engine, options, stages)
+        with _going_on(goal, key, resume=resume, overwrite=overwrite) as there:
+            avatar = as_avatar(face, size=size, which=which, box=box, progress=progress)
+            with closing(_recorded(Path(sound), avatar, told)) as speech:
+                whole = _ended(speech, avatar, told, ending)
+                result = _write(head, avatar, whole, goal, told, there, care=care, engines=engines, progress=progress)
     return replace(result, warnings=tuple(said))
 
 
@@ -346,8 +369,9 @@ def as_avatar(
     face: str | os.PathLike[str] | Avatar | Footage,
     *,
     size: str | int | None = None,
-    which: int | tuple[float, float] | None = None,
+    which: footage.Which | None = None,
     box: tuple[float, float, float, float] | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Avatar | Footage:
     """Read a picture or a clip and prepare who speaks, at the size of the video.
 
@@ -357,6 +381,7 @@ def as_avatar(
         face: a picture, "example", a clip, an avatar's name, an Avatar or a Footage.
         size: see `as_size`.
         which, box: see `say`; in the picture's own pixels.
+        progress: called after each frame of a clip that is prepared.
 
     Raises:
         NoFaceError: no face is found; the text names the file.
@@ -367,12 +392,27 @@ def as_avatar(
     if isinstance(face, Footage):
         return face.fitted(as_size(size, face.size))
     if _clip_fps(face):
-        clip = footage.prepare(Path(face), which=which, box=box)
+        clip = footage.prepare(Path(face), which=which, box=box, progress=_tracking(progress))
         return clip.fitted(as_size(size, clip.size))
     path = weights.path("astronaut") if face == "example" else Path(face)
     image = media.read_image(path)
     goal = as_size(size, (image.shape[1], image.shape[0]))
     return avatars.from_image(image, which=which, box=box, name=path.stem, source=path).fitted(goal)
+
+
+def _tracking(progress: Callable[[Progress], None] | None) -> Callable[[int, float, float | None], None] | None:
+    """Return what tells of a clip that is prepared."""
+    if progress is None:
+        return None
+    begin, begun = 0.0, 0.0
+
+    def show(frames: int, seconds: float, whole: float | None) -> None:
+        nonlocal begin, begun
+        if not begin:
+            begin, begun = time.monotonic(), seconds
+        progress(Progress(frames, seconds, None if whole is None else max(whole, seconds), time.monotonic() - begin, "track", begun))
+
+    return show
 
 
 def as_known(
@@ -601,6 +641,7 @@ def _write(
     speech: Iterator[Speech],
     goal: Path,
     told: _Told,
+    there: parts.Parts | None,
     *,
     care: Iterable["Stage"] = (),
     captions: Subtitles = "none",
@@ -609,9 +650,8 @@ def _write(
 ) -> Result:
     """Render and write a video, with its subtitles."""
     shown, read = tee(speech) if captions != "none" else (speech, iter(()))  # what one reads, the other finds; a sentence or two wait
-    video = head.animate(avatar, shown)
-    for stage in care:
-        video = stage(video)
+    done = there.frames if there is not None else 0
+    video = _cared_for(head, avatar, shown, tuple(care), done)
     kept: list[Cue] = []
     if captions == "burn":
         video = subtitling.burn(video, subtitling.cues(read))
@@ -625,14 +665,80 @@ def _write(
         if progress is not None:
             seconds = float(count / video.fps)
             total = told.total()
-            progress(Progress(count, seconds, None if total is None else max(total, seconds), time.monotonic() - begin))
+            whole = None if total is None else max(total, seconds)
+            progress(Progress(count, seconds, whole, time.monotonic() - begin, begun=float(done / video.fps)))
 
     video = replace(video, frames=_enrolled(video.frames, told))
-    written = media.write_video(video, goal, title=avatar.name, engine=", ".join(engines.values()), on_frame=on_frame)
+    made = ", ".join(engines.values())
+    if there is None:
+        written = media.write_video(video, goal, title=avatar.name, engine=made, on_frame=on_frame)
+    else:
+        written = there.write(video, title=avatar.name, engine=made, on_frame=on_frame)
     files = tuple(goal.with_suffix(ending) for ending in _SUBTITLE_ENDINGS) if captions == "file" else ()
     for file in files:
         subtitling.write(kept, file)
     return Result(written.path, written.seconds, written.frames, written.size, video.fps, engines, files)
+
+
+def _cared_for(
+    head: "TalkingHead", avatar: Avatar | Footage, speech: Iterator[Speech], care: tuple["Stage", ...], done: int
+) -> Video:
+    """Return the video with its aftercare, without the frames that are done."""
+    begin = max(0, done - (MEMORY if care else 1))  # one at least, so that there is something to tell rate and size by
+    video = head.animate(avatar, speech, begin=begin)
+    rate = video.fps
+    if care:
+        video = replace(video, frames=(replace(frame, index=frame.index - begin) for frame in video.frames))
+        for stage in care:
+            video = stage(video)
+        if begin and video.fps != rate:
+            raise InputError(tr(
+                "a stage that changes the frame rate cannot go on in the middle; leave out --resume and add -y to begin anew",
+                "会改变帧率的后处理无法从中间继续；请去掉 --resume 并加上 -y 重新开始",
+            ))  # fmt: skip
+        video = replace(video, frames=(replace(frame, index=frame.index + begin) for frame in video.frames))
+    return replace(video, frames=islice(video.frames, done - begin, None))
+
+
+@contextmanager
+def _going_on(goal: Path, key: str | None, *, resume: bool, overwrite: bool) -> Iterator[parts.Parts | None]:
+    """Yield what is there of a video; None where parts are no use: a GIF has one palette, and nobody knows what a stream will say."""
+    if key is None or goal.suffix.lower() == ".gif":
+        yield None
+        return
+    with parts.going_on(goal, key, resume=resume, overwrite=overwrite) as there:
+        yield there
+
+
+def _key(*given: object) -> str | None:
+    """Return a hash of all that a video is made of, None where that cannot be known beforehand."""
+    import av
+
+    whole = hashlib.sha256(f"{huashen.__version__} {av.__version__}".encode())
+    for value in given:
+        if isinstance(value, Iterator):
+            return None
+        whole.update(f"|{_print(value)}".encode())
+    return whole.hexdigest()
+
+
+def _print(value: object, *, deep: bool = True) -> str:
+    """Return what tells a value from others: a file by its contents, an array by its own."""
+    if isinstance(value, str | os.PathLike) and os.path.isfile(value):
+        return file_digest(Path(value))
+    if isinstance(value, np.ndarray):
+        return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+    if isinstance(value, Footage):
+        return " ".join(map(_print, (value.path, value.points, value.fps, value.size, value.goal)))
+    if isinstance(value, Avatar):
+        return " ".join(map(_print, (value.image, value.mask, value.face.landmarks.points)))
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={_print(value[name], deep=deep)}" for name in sorted(value))
+    if isinstance(value, tuple | list):
+        return " ".join(_print(one, deep=deep) for one in value)
+    if isinstance(value, str | os.PathLike | int | float | Fraction | None):
+        return repr(value)
+    return f"{type(value).__qualname__} {_print(getattr(value, '__dict__', {}), deep=False) if deep else ''}"  # a stage, built
 
 
 def _enrolled(frames: Iterator[Frame], told: _Told) -> Iterator[Frame]:

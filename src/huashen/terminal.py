@@ -137,9 +137,10 @@ class Meter:
         self._next = now + self._every
         total = "" if progress.total is None else tr(f" of about {span(progress.total)}", f" / 约 {span(progress.total)}")
         left = "" if progress.left is None else tr(f", {span(progress.left)} to go", f"，还需 {span(progress.left)}")
+        what = tr("following the face, ", "跟踪人脸，") if progress.what == "track" else ""
         line = tr(
-            f"{self.name}: {progress.frames} frames, {span(progress.seconds)}{total}{left}",
-            f"{self.name}：{progress.frames} 帧，{span(progress.seconds)}{total}{left}",
+            f"{self.name}: {what}{progress.frames} frames, {span(progress.seconds)}{total}{left}",
+            f"{self.name}：{what}{progress.frames} 帧，{span(progress.seconds)}{total}{left}",
         )
         if not self.live:
             _write(line + "\n")

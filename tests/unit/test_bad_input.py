@@ -232,7 +232,7 @@ def long_run(place: Path, *words: str, out: str = "a.mp4", **options: object) ->
 def wait_for_writing(place: Path, process: subprocess.Popen[str]) -> None:
     """Wait until the video has begun to be written."""
     end = time.monotonic() + 60
-    while not list(place.glob(".huashen-*")):
+    while not [*place.glob(".huashen-*"), *place.glob("*.part/unfinished.mkv")]:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.02)

@@ -24,6 +24,7 @@ class Counting:
     """A voice that says each character for a tenth of a second, and counts the sentences it was asked for."""
 
     rate = RATE
+    phones = True
 
     def __init__(self, *, voice: str | None = None, lang: str | None = None, speed: float = 1.0) -> None:
         if voice not in (None, "soft"):
@@ -49,11 +50,13 @@ class Flat:
     def __init__(self, *, driver: object, fps: Fraction) -> None:
         self.fps = fps
 
-    def animate(self, avatar: Avatar, speech: Iterable[Speech]) -> Video:
+    def animate(self, avatar: Avatar, speech: Iterable[Speech], *, begin: int = 0) -> Video:
         from huashen.flow import slices
 
         def frames() -> Iterator[Frame]:
             for index, audio in enumerate(slices((piece.audio for piece in speech), self.fps)):
+                if index < begin:
+                    continue
                 yield Frame(avatar.image.copy(), audio, index)
 
         height, width = avatar.image.shape[:2]

@@ -125,7 +125,8 @@ def _run(given: list[str], *, debug: bool) -> int:
     except typer.Exit as error:
         return int(error.exit_code)
     except KeyboardInterrupt as error:
-        note(tr("stopped; nothing was written", "已停止；没有写出任何文件"))
+        kept = "; ".join(getattr(error, "__notes__", ()))
+        note(tr("stopped; ", "已停止；") + (kept or tr("nothing was written", "没有写出任何文件")))
         return 128 + int(error.args[0]) if error.args else StoppedError.exit_code
     except BrokenPipeError:  # whoever read our output has gone; Python would complain once more on closing it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -133,7 +134,7 @@ def _run(given: list[str], *, debug: bool) -> int:
     except HuashenError as error:
         if debug:
             traceback.print_exc()
-        note(str(error))
+        note("; ".join([str(error), *getattr(error, "__notes__", ())]))
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last door: whatever it is, the user gets one line
         if debug:

@@ -37,6 +37,7 @@ from huashen.cli.parts import (
     Out,
     Overwrite,
     Quiet,
+    Resume,
     Seed,
     Size,
     Speed,
@@ -54,6 +55,7 @@ from huashen.cli.parts import (
     text_of,
     wanted,
 )  # fmt: skip
+from huashen.errors import InputError
 from huashen.words import tr
 
 
@@ -94,6 +96,7 @@ def say(
     static: Static = False,
     batch: Batch = None,
     overwrite: Overwrite = False,
+    resume: Resume = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -126,6 +129,7 @@ def say(
             options=options,
             stages=stage or (),
             overwrite=overwrite,
+            resume=resume,
             progress=meter.show,
             **chosen,
         )
@@ -161,6 +165,7 @@ def sync(
     static: Static = False,
     batch: Batch = None,
     overwrite: Overwrite = False,
+    resume: Resume = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -192,6 +197,7 @@ def sync(
             options=options,
             stages=stage or (),
             overwrite=overwrite,
+            resume=resume,
             progress=meter.show,
             **chosen,
         )
@@ -241,6 +247,9 @@ def measure(
     from huashen.report import report
     from huashen.studio import Progress
 
+    meant = as_which(which)
+    if isinstance(meant, Path):
+        raise InputError(tr("measure takes --which as a number or a point", "measure 的 --which 须为序号或坐标"))
     if chart is not None:
         check_goal(chart, overwrite=overwrite, inputs=(video, against))
     fetch(quiet=quiet or as_json, example=False)
@@ -251,7 +260,7 @@ def measure(
         meter.show(Progress(frames, seconds, None, time.monotonic() - begin))
 
     try:
-        found = measurement.measure(video, against, which=as_which(which) or 0, progress=show)
+        found = measurement.measure(video, against, which=meant or 0, progress=show)
     finally:
         meter.clear()
     if chart is not None:

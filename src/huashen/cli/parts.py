@@ -93,10 +93,10 @@ Which = Annotated[
     str | None,
     typer.Option(
         "--which",
-        metavar="N|X,Y",
+        metavar="N|X,Y|FILE",
         help=tr(
-            "the face that speaks: 0 is the largest; or a point in it, in pixels",
-            "由哪张脸说话：0 为最大的一张；或给出脸上一点的像素坐标",
+            "the face that speaks: 0 is the largest; or a point in it, in pixels; or a picture of the one meant",
+            "由哪张脸说话：0 为最大的一张；或给出脸上一点的像素坐标；或给出此人的照片",
         ),
     ),
 ]
@@ -165,6 +165,16 @@ Captions = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("-y", "--overwrite", help=tr("replace the output if it exists", "输出文件已存在时将其替换"))]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help=tr(
+            "go on with a video that was stopped, where it was",
+            "从中断处继续生成未完成的视频",
+        ),
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help=tr("print the result as JSON", "以 JSON 输出结果"))]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help=tr("show no progress and no result", "不显示进度和结果"))]
 
@@ -241,16 +251,18 @@ def _stdin() -> Iterator[str]:
         raise UnreadableError(tr("standard input is not UTF-8 text", "标准输入不是 UTF-8 文本")) from error
 
 
-def as_which(value: str | None) -> int | tuple[float, float] | None:
+def as_which(value: str | None) -> int | tuple[float, float] | Path | None:
     if value is None:
         return None
+    if Path(value).is_file():
+        return Path(value)
     try:
         return int(value) if "," not in value else _numbers(value, 2)  # type: ignore[return-value]
     except ValueError as error:
         raise InputError(
             tr(
-                f"--which cannot be '{value}'; give a number such as 0, or a point such as 310,120",
-                f"--which 不能是“{value}”；请给出序号（例如 0）或坐标（例如 310,120）",
+                f"--which cannot be '{value}'; give a number such as 0, a point such as 310,120, or a picture of the one meant",
+                f"--which 不能是“{value}”；请给出序号（例如 0）、坐标（例如 310,120）或此人的照片",
             )
         ) from error
 
