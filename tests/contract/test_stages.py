@@ -5,6 +5,7 @@ import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -128,6 +129,14 @@ def test_frames_that_come_later_do_not_change_those_before(stage: Stage, drawn: 
     long = [frame.image for frame in stage(video(30, drawn=drawn)).frames]
     for k in range(14 - stage.lookahead_frames):
         np.testing.assert_array_equal(short[k], long[k])
+
+
+def test_what_was_long_ago_hardly_counts(stage: Stage) -> None:
+    """Work that goes on in the middle lets a stage see some frames before, and none may tell the difference."""
+    whole = [frame.image for frame in stage(video(70)).frames]
+    late = [frame.image for frame in stage(Video(islice(frames(70), 15, None), FPS, SIZE, RATE)).frames]
+    for one, two in zip(whole[65:], late[50:], strict=True):
+        assert np.abs(one.astype(int) - two).mean() < 0.3
 
 
 def test_a_frame_comes_as_soon_as_its_lookahead_has(stage: Stage) -> None:

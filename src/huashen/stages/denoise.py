@@ -1,5 +1,6 @@
 """Noise: each pixel is averaged along its motion for as long as it looks the same, and a little with its neighbours where it does not."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,8 @@ LONGEST = 8
 """Frames over which a pixel is averaged at most."""
 ROUNDING = 0.3
 """Grey levels of noise that rounding alone makes: no more than that is none."""
+AGREED = 9
+"""Frames that the noise is found from."""
 BLOCK = 16
 """Side of the squares in which noise is looked for, pixels."""
 
@@ -46,9 +49,9 @@ class Denoise:
         import cv2
 
         flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        before: Image | None = None  # the last frame that came out
+        before: Floats | None = None  # the last frame that came out, not rounded
         count: Floats = np.zeros((0, 0), np.float32)  # over how many frames each of its pixels was averaged
-        noise = -1.0
+        found: deque[float] = deque(maxlen=AGREED)
         for frame in frames:
             where = area(frame, MARGIN)
             if where is None:
@@ -56,16 +59,16 @@ class Denoise:
                 yield frame
                 continue
             spot = frame.image[where.rows, where.columns]
-            found = self._strength * noise_of(grey(spot))
-            noise = found if noise < 0 else noise + 0.1 * (found - noise)
+            found.append(noise_of(grey(spot)))
+            noise = self._strength * float(np.median(found))
             if before is None or before.shape != frame.image.shape:
                 count = np.zeros(frame.image.shape[:2], np.float32)
             made, times = _averaged(spot, before, count, where, noise, flow)
             count = np.zeros_like(count)
             count[where.rows, where.columns] = times
-            frame = where.mixed(frame, made)
-            before = frame.image.copy()  # whoever gets the frame may write to it
-            yield frame
+            before = frame.image.astype(np.float32)
+            before[where.rows, where.columns] = made
+            yield where.mixed(frame, made)
 
 
 def noise_of(grey: Image) -> float:
@@ -84,7 +87,7 @@ def noise_of(grey: Image) -> float:
     return float(np.percentile(calm, 20)) * float(np.sqrt(np.pi / 2)) / 6
 
 
-def _averaged(spot: Image, before: Image | None, count: Floats, where: Area, noise: float, flow: Any) -> tuple[Floats, Floats]:
+def _averaged(spot: Image, before: Floats | None, count: Floats, where: Area, noise: float, flow: Any) -> tuple[Floats, Floats]:
     """Return a rectangle of a frame without its noise, and over how many frames each pixel was averaged.
 
     Args:
@@ -105,15 +108,16 @@ def _averaged(spot: Image, before: Image | None, count: Floats, where: Area, noi
         return near, np.ones(own.shape[:2], np.float32)
     old = before[where.rows, where.columns]
     dark = grey(spot)
-    way = flow.calc(cv2.GaussianBlur(dark, (0, 0), 1.0), cv2.GaussianBlur(grey(old), (0, 0), 1.0), None)
+    was = grey(np.rint(old).astype(np.uint8))
+    way = flow.calc(cv2.GaussianBlur(dark, (0, 0), 1.0), cv2.GaussianBlur(was, (0, 0), 1.0), None)
     y, x = np.mgrid[: dark.shape[0], : dark.shape[1]].astype(np.float32)
     x, y = x + way[..., 0], y + way[..., 1]
-    carried = np.asarray(cv2.remap(old, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    carried = np.clip(cv2.remap(old, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), 0, 255)
     held = cv2.remap(count[where.rows, where.columns], x, y, cv2.INTER_NEAREST)
     # What differs by more than noise can make, in brightness or in colour, is something else: a new thing, or motion that was not found.
-    apart = cv2.absdiff(spot, carried)
-    bright = cv2.boxFilter(cv2.absdiff(dark, grey(carried)).astype(np.float32), -1, (3, 3)) / (1.1 * noise)
-    coloured = cv2.boxFilter(apart.max(2).astype(np.float32), -1, (5, 5)) / (3.3 * noise)
+    apart = np.asarray(own - carried, np.float32)
+    bright = cv2.boxFilter(np.abs(cv2.cvtColor(apart, cv2.COLOR_RGB2GRAY)), -1, (3, 3)) / (1.1 * noise)
+    coloured = cv2.boxFilter(np.abs(apart).max(2), -1, (5, 5)) / (3.3 * noise)
     same = np.exp(-np.maximum(0, np.maximum(bright, coloured) - 0.8) ** 2 * 1.5)
     if float(same.mean()) < 0.2:  # another scene, of which some pixels fit by chance
         return near, np.ones(own.shape[:2], np.float32)

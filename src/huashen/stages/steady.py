@@ -24,7 +24,7 @@ FEATHER = 8.0
 
 Points = NDArray[np.float32]
 Path = NDArray[np.float64]
-"""(4,): shift right and down in pixels, turn in radians, logarithm of the scale, about the picture's middle, since the scene began."""
+"""(4,): shift right and down in pixels, turn in radians, logarithm of the scale, about the picture's middle."""
 
 
 class Steady:
@@ -51,43 +51,44 @@ class Steady:
 
     def _steadied(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         waiting: deque[Frame] = deque()
-        paths: deque[Path] = deque(maxlen=2 * self.lookahead_frames + 1)  # of the scene: those gone, then those that wait
+        steps: deque[Path] = deque(maxlen=2 * self.lookahead_frames + 1)  # of the scene: those gone, then those that wait
         last: _Seen | None = None
         for frame in frames:
             seen = _Seen.of(frame)
             step = None if seen is None or last is None else seen.motion_from(last)
             if step is None:  # another scene, or nothing drawn
-                yield from self._rest(waiting, paths)
+                yield from self._rest(waiting, steps)
                 waiting.clear()
-                paths.clear()
+                steps.clear()
                 if seen is None:
                     yield frame
                 else:
                     waiting.append(frame)
-                    paths.append(np.zeros(4))
+                    steps.append(np.zeros(4))
             else:
                 waiting.append(frame)
-                paths.append(paths[-1] + step)
+                steps.append(step)
                 if len(waiting) > self.lookahead_frames:
-                    yield self._moved(waiting.popleft(), list(paths), len(paths) - len(waiting) - 1)
+                    yield self._moved(waiting.popleft(), steps, len(steps) - len(waiting) - 1)
             last = seen
-        yield from self._rest(waiting, paths)
+        yield from self._rest(waiting, steps)
 
-    def _rest(self, waiting: deque[Frame], paths: deque[Path]) -> Iterator[Frame]:
-        known = list(paths)
+    def _rest(self, waiting: deque[Frame], steps: deque[Path]) -> Iterator[Frame]:
         for i, frame in enumerate(waiting):
-            yield self._moved(frame, known, len(known) - len(waiting) + i)
+            yield self._moved(frame, steps, len(steps) - len(waiting) + i)
 
-    def _moved(self, frame: Frame, paths: list[Path], here: int) -> Frame:
+    def _moved(self, frame: Frame, steps: deque[Path], here: int) -> Frame:
         """Return a frame moved to where the smooth path goes.
 
         Args:
             frame: the frame.
-            paths: those of the frames round it; the first and last of a scene are its ends.
+            steps: how each of the frames round it has moved from the one before; the first and last of a scene are its ends.
             here: which of them is the frame's.
         """
         import cv2
 
+        paths = np.cumsum(np.array(steps)[1:], axis=0) if len(steps) > 1 else np.zeros((0, 4))
+        paths = np.concatenate([np.zeros((1, 4)), paths])  # from the first that is known: what was before it does not count
         reach, end = self.lookahead_frames, len(paths) - 1
         smooth = np.zeros(4)
         for j, share in zip(range(here - reach, here + reach + 1), self._bell, strict=True):
