@@ -38,6 +38,16 @@ def service_url() -> str | None:
     return os.environ.get("OPENAI_BASE_URL") or None
 
 
+def speech_url() -> str | None:
+    """Return the address of the server that speaks: `HUASHEN_TTS_URL`."""
+    return os.environ.get("HUASHEN_TTS_URL") or None
+
+
+def elevenlabs_key() -> str:
+    """Return the key of ElevenLabs: `ELEVENLABS_API_KEY`; empty when there is none."""
+    return os.environ.get("ELEVENLABS_API_KEY", "")
+
+
 def service_key() -> str:
     """Return the key of the language model's service: `OPENAI_API_KEY`; empty when there is none."""
     return os.environ.get("OPENAI_API_KEY", "")

@@ -197,6 +197,7 @@ class Espeak:
     """
 
     rate = RATE
+    phones = True
 
     def __init__(self, *, voice: str | None = None, lang: str | None = None, speed: float = 1.0, pitch: float = 1.0) -> None:
         for name, value, low, high in (("speed", speed, 0.5, 2), ("pitch", pitch, 0.7, 1.6)):

@@ -62,6 +62,8 @@ class Flite:
         EngineError: the program fails.
     """
 
+    phones = True
+
     def __init__(self, *, voice: str | None = None, lang: str | None = None, speed: float = 1.0) -> None:
         if not 0.5 <= speed <= 2:
             raise InputError(tr(f"speed is {speed}; it must be between 0.5 and 2", f"speed 为 {speed}；应在 0.5 到 2 之间"))

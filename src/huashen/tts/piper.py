@@ -1,0 +1,97 @@
+"""Piper: natural voices in thirty languages that run on a processor many times faster than real time; the user brings the voice's files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from huashen import config
+from huashen.errors import EngineError, InputError, MissingWeightsError
+from huashen.tts.remote import Said, speak, speed_within
+from huashen.types import Speech
+from huashen.words import tr
+
+
+class Piper:
+    """Speaks with a Piper voice, NAME.onnx and NAME.onnx.json.
+
+    Args:
+        voice: a voice's name in HUASHEN_HOME/voices/piper, or the path of its .onnx file; the first that is there without.
+        lang: only noted: a voice has one language.
+        speed: 0.5 to 2.
+        speaker: number of the speaker, of voices that have several.
+
+    Raises:
+        MissingWeightsError: the voice is not here; the text says where it belongs.
+        InputError: speed or speaker cannot be used.
+
+    Source: https://github.com/OHF-Voice/piper1-gpl; its package is GPL-3.0-or-later and therefore an extra of its own
+    """
+
+    rate = 24_000
+    phones = False
+
+    def __init__(self, *, voice: str | None = None, lang: str | None = None, speed: float = 1.0, speaker: int = 0) -> None:
+        from piper import PiperVoice
+
+        self._speed = speed_within(speed)
+        path = _found(voice, self.voices())
+        try:
+            self._voice: Any = PiperVoice.load(path)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise EngineError(tr(
+                f"{path} is no Piper voice ({type(error).__name__}); its .onnx.json must lie beside it",
+                f"{path} 不是 Piper 嗓音（{type(error).__name__}）；对应的 .onnx.json 须放在一起",
+            )) from error  # fmt: skip
+        count = self._voice.config.num_speakers
+        if not 0 <= speaker < max(1, count):
+            raise InputError(
+                tr(f"that voice has {count} speakers, from 0; not {speaker}", f"该嗓音有 {count} 位说话人（从 0 起），没有 {speaker}")
+            )
+        self._speaker = speaker if count > 1 else None
+        self._lang = lang or str(self._voice.config.espeak_voice or "").split("-")[0]
+
+    @staticmethod
+    def voices() -> list[str]:
+        """Return the names of the voices that are here."""
+        return sorted(path.stem for path in folder().glob("*.onnx"))
+
+    def speak(self, text: str) -> Iterator[Speech]:
+        """Speak a text, sentence by sentence.
+
+        Raises:
+            NoSpeechError: there is nothing in it to say.
+        """
+        return speak(text, self._lang, self._say, speed=self._speed)
+
+    def _say(self, sentence: str, lang: str) -> Said:
+        from piper import SynthesisConfig
+
+        scale = (self._voice.config.length_scale or 1.0) / self._speed
+        # no noise: the same text gives the same sound
+        options = SynthesisConfig(speaker_id=self._speaker, length_scale=scale, noise_scale=0.0, noise_w_scale=0.0)
+        chunks = list(self._voice.synthesize(sentence, options))
+        if not chunks:
+            return Said(np.zeros(0, np.float32), self.rate)
+        return Said(np.concatenate([chunk.audio_float_array for chunk in chunks]).astype(np.float32), int(chunks[0].sample_rate))
+
+
+def folder() -> Path:
+    """Return where Piper's voices lie."""
+    return config.home() / "voices" / "piper"
+
+
+def _found(voice: str | None, names: list[str]) -> Path:
+    if voice and voice.endswith(".onnx") and Path(voice).is_file():
+        return Path(voice)
+    if voice in names or (voice is None and names):
+        return folder() / f"{voice or names[0]}.onnx"
+    have = ", ".join(names) or tr("none yet", "暂无")
+    wanted = voice or "NAME"
+    raise MissingWeightsError(tr(
+        f"the Piper voice {wanted}.onnx is not in {folder()} (there: {have}); get it and its .onnx.json from "
+        "https://huggingface.co/rhasspy/piper-voices and put both there",
+        f"{folder()} 中没有 Piper 嗓音 {wanted}.onnx（已有：{have}）；"
+                "请从 https://huggingface.co/rhasspy/piper-voices 下载它和 .onnx.json 放入",
+    ))  # fmt: skip
