@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from huashen import config
-from huashen.errors import InputError, UnreadableError
+from huashen.errors import EngineError, InputError, UnreadableError
 from huashen.tts.remote import Said, Server, pcm, speak, speed_within
 from huashen.types import Speech
 from huashen.words import tr
@@ -81,4 +81,7 @@ class CosyVoice:
                 answer = self._server.post("/inference_zero_shot", data={**form, "prompt_text": self._prompt}, files=recording)
             else:
                 answer = self._server.post("/inference_cross_lingual", data=form, files=recording)
+        kind = answer.headers.get("content-type", "")
+        if kind.startswith(("text/", "application/json")):  # bare samples have no mark by which they could be told from anything else
+            raise EngineError(tr(f"{self._server.shown} answered {kind}, not sound", f"{self._server.shown} 返回的是 {kind}，不是声音"))
         return Said(pcm(answer.content), self._own)

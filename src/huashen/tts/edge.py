@@ -1,6 +1,8 @@
 """Microsoft Edge's online voices, through the package edge-tts: free, in many languages, with the times of words."""
 
+import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from huashen.errors import EngineError
 from huashen.tts import text as texts
@@ -65,13 +67,20 @@ class Edge:
         rate = f"{round((self._speed - 1) * 100):+d}%"
         sound = bytearray()
         times: list[tuple[str, float, float]] = []
-        try:
-            for chunk in edge_tts.Communicate(sentence, name, rate=rate, boundary="WordBoundary").stream_sync():
+        asked = edge_tts.Communicate(sentence, name, rate=rate, boundary="WordBoundary", connect_timeout=5, receive_timeout=20)
+
+        async def collect() -> None:
+            async for chunk in asked.stream():
                 if chunk["type"] == "audio":
-                    sound += chunk["data"]
+                    sound.extend(chunk["data"])
                 elif chunk["type"] == "WordBoundary":
                     begin = chunk["offset"] / TICKS
                     times.append((chunk["text"], begin, begin + chunk["duration"] / TICKS))
+
+        try:
+            # a thread of its own: whoever calls may be in an event loop; the package's stream_sync waits for ever after an error (7.3.1)
+            with ThreadPoolExecutor(1) as beside:
+                beside.submit(asyncio.run, collect()).result()
         except (edge_tts.exceptions.EdgeTTSException, aiohttp.ClientError, OSError, ValueError) as error:
             raise EngineError(tr(
                 f"Edge's voices cannot be reached ({type(error).__name__}); they need the internet: use the engine 'espeak' without it",

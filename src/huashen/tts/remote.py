@@ -5,6 +5,7 @@ These voices do not tell their phones, so their speech is not `aligned`: the fac
 
 import io
 import re
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -190,6 +191,7 @@ class Server:
             base_url=url.rstrip("/"), headers=dict(headers or {}), timeout=httpx.Timeout(PATIENCE, connect=CONNECT),
             follow_redirects=False, trust_env=not local,
         )  # fmt: skip
+        weakref.finalize(self, self._client.close)
 
     def post(self, path: str, **request: Any) -> "httpx.Response":
         """Send a request and return the answer, whole.

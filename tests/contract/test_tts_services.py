@@ -1,0 +1,193 @@
+"""What every voice promises that comes from a service, against local servers that follow the published protocols."""
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from aiohttp import web
+from tests.tts_servers import Services
+
+import huashen
+from huashen.errors import EngineError, HuashenError, InputError, MissingPartError, NoSpeechError
+from huashen.registry import missing, table
+from huashen.tts import Voice
+
+SERVICES = ("openai", "elevenlabs", "cosyvoice", "gpt_sovits", "paddlespeech", "edge", "gtts")
+WITH_WORDS = ("elevenlabs", "edge")
+TEXTS = ("Hello there. The **quick** brown fox costs $3.50 😀!", "你好，我是数字人。今天天气很好！", "A")
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[Services]:
+    served = Services()
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, services: Services, monkeypatch: pytest.MonkeyPatch) -> Any:
+    name = request.param
+    if lacking := missing(table("tts").get(name)):
+        pytest.skip(f"the tts engine {name} needs {', '.join(lacking)}")
+    services.asked.clear()
+    services.broken = None
+    base = services.url + ("/v1" if name == "openai" else "")
+    options: dict[str, Any] = {"base_url": base} if name not in ("edge", "gtts") else {}
+    if name == "openai":
+        options["key"] = "sk-secret-1234"
+    if name == "elevenlabs":
+        options["key"] = "el-secret-1234"
+    if name == "gpt_sovits":
+        options["voice"] = "/srv/me.wav"
+    if name == "edge":
+        import edge_tts.communicate
+
+        monkeypatch.setattr(edge_tts.communicate, "WSS_URL", f"{services.url.replace('http', 'ws')}/edge?x=1")
+    if name == "gtts":
+        import gtts.tts
+
+        monkeypatch.setattr(gtts.tts, "_translate_url", lambda tld="com", path="": f"{services.url}/{path}")
+    return huashen.load("tts", name, **options)
+
+
+each = pytest.mark.parametrize("engine", SERVICES, indirect=True)
+
+
+@each
+def test_is_a_voice_without_phones(engine: Any) -> None:
+    assert isinstance(engine, Voice)
+    assert engine.phones is False
+
+
+@each
+@pytest.mark.parametrize("text", TEXTS)
+def test_promises(engine: Any, text: str) -> None:
+    said = list(engine.speak(text))
+    assert "".join(speech.text for speech in said) == text
+    for speech in said:
+        samples, rate = speech.audio.samples, speech.audio.rate
+        assert rate == engine.rate
+        assert samples.dtype == np.float32
+        assert np.abs(samples).max() <= 10 ** (-1 / 20)
+        assert not speech.aligned
+        assert not [mark for mark in speech.marks if mark.kind == "phone"]
+        (whole,) = [mark for mark in speech.marks if mark.kind == "sentence"]
+        assert whole.text == speech.text[slice(*whole.span)] == speech.text.strip()
+        quiet = samples[round((whole.end + 0.05) * rate) :]
+        assert 0.1 <= len(quiet) / rate <= 0.6
+        assert np.abs(quiet).max() < 0.003
+        words = [mark for mark in speech.marks if mark.kind == "word"]
+        assert all(speech.text[slice(*mark.span)] == mark.text for mark in words)
+        assert all(0 <= mark.start < mark.end <= speech.audio.seconds for mark in words)
+        assert all(a.end <= b.start + 1e-6 and a.span[1] <= b.span[0] for a, b in pairwise(words))
+    samples = np.concatenate([speech.audio.samples for speech in said])
+    loud = samples[np.abs(samples) > 0.01].astype(np.float64)
+    assert -25 < 10 * np.log10(np.mean(loud**2)) < -15
+
+
+@each
+def test_words_stand_where_they_are_spoken(engine: Any, services: Services) -> None:
+    """The truth is what the server spoke, shifted by the silence that the engine took from its beginning."""
+    text = "Bob put seven big maps upon the table."
+    speech = next(engine.speak(text))
+    words = [mark for mark in speech.marks if mark.kind == "word"]
+    if engine.__class__.__name__.lower() not in ("elevenlabs", "edge"):
+        assert not words
+        return
+    assert [mark.text for mark in words] == ["Bob", "put", "seven", "big", "maps", "upon", "the", "table"]
+    _, truth = services.spoken(text)
+    shifts = [mark.start - true.start for mark, true in zip(words, truth, strict=True)]
+    assert max(shifts) - min(shifts) < 0.02
+    level = [float(np.sqrt(np.mean(speech.audio.samples[round(m.start * 24000) : round(m.end * 24000)] ** 2))) for m in words]
+    assert min(level) > 0.01
+
+
+@each
+def test_nothing_to_say_is_an_error_and_nothing_is_asked(engine: Any, services: Services) -> None:
+    for text in ("", " \n", "。！", "😀"):
+        with pytest.raises(NoSpeechError):
+            engine.speak(text)
+    assert not services.asked
+
+
+@each
+def test_sentences_are_asked_for_one_at_a_time(engine: Any, services: Services) -> None:
+    stream = engine.speak("One sentence. " * 500)
+    next(stream)
+    assert len(services.asked) == 1
+
+
+@each
+@pytest.mark.filterwarnings("ignore")  # a connection that breaks leaves warnings of the libraries
+def test_failures_are_told_in_one_line_without_the_key(engine: Any, services: Services) -> None:
+    eleven = type(engine).__name__ == "ElevenLabs"
+    own = "el-secret" if eleven else "sk-secret"
+    answers = [
+        lambda: web.Response(status=401, text='{"error": {"message": "bad key %s-secret-1234"}}' % ("el" if eleven else "sk")),
+        lambda: web.Response(status=503, text="overloaded"),
+        lambda: web.Response(text="<html>this is a proxy</html>"),
+    ]
+    for answer in answers:
+        services.broken = answer
+        with pytest.raises(EngineError) as caught:
+            next(engine.speak("Hello."))
+        assert "\n" not in str(caught.value)
+        assert own not in str(caught.value) or type(engine).__name__ not in ("OpenAISpeech", "ElevenLabs")
+
+
+@pytest.mark.parametrize("name", ["openai", "cosyvoice", "paddlespeech"])
+def test_a_server_that_is_not_there_is_named(name: str) -> None:
+    engine = huashen.load("tts", name, base_url="http://127.0.0.1:9")
+    with pytest.raises(EngineError, match=r"127\.0\.0\.1:9"):
+        next(engine.speak("Hello."))
+    with pytest.raises(InputError, match="address"):
+        huashen.load("tts", name, base_url="nonsense")
+
+
+@pytest.mark.parametrize("engine", ["openai"], indirect=True)
+def test_openai_is_asked_as_its_protocol_says(engine: Any, services: Services) -> None:
+    next(engine.speak("Hello there."))
+    (asked,) = services.asked
+    assert asked["headers"]["Authorization"] == "Bearer sk-secret-1234"
+    wanted = {"model": "gpt-4o-mini-tts", "voice": "nova", "input": "Hello there.", "response_format": "wav", "speed": 1.0}
+    assert {name: asked[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("engine", ["edge"], indirect=True)
+def test_edge_picks_the_voice_of_the_language(engine: Any, services: Services) -> None:
+    next(engine.speak("你好，世界。"))
+    next(engine.speak("Hello, world."))
+    assert ["XiaoxiaoNeural" in asked["voice"] for asked in services.asked] == [True, False]
+    assert services.asked[0]["config"]["context"]["synthesis"]["audio"]["metadataoptions"]["wordBoundaryEnabled"] == "true"
+
+
+def test_cosyvoice_clones_from_a_recording(services: Services, tmp_path: Any) -> None:
+    recording = tmp_path / "me.wav"
+    recording.write_bytes(b"RIFF recording")
+    services.broken = None
+    for text, path in (("", "/inference_cross_lingual"), ("what I say", "/inference_zero_shot")):
+        services.asked.clear()
+        engine = huashen.load("tts", "cosyvoice", base_url=services.url, voice=str(recording), prompt_text=text)
+        next(engine.speak("你好。"))
+        assert services.asked[0]["path"] == path
+        assert services.asked[0]["prompt_wav"] == b"RIFF recording"
+        assert services.asked[0].get("prompt_text", "") == text
+
+
+def test_paddlespeech_reports_what_the_server_says(services: Services) -> None:
+    services.broken = lambda: web.Response(text=json.dumps({"success": False, "code": 500, "message": {"description": "no such speaker"}}))
+    with pytest.raises(EngineError, match="no such speaker"):
+        next(huashen.load("tts", "paddlespeech", base_url=services.url).speak("你好。"))
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ELEVENLABS_API_KEY", raising=False)
+    with pytest.raises(MissingPartError, match="ELEVENLABS_API_KEY"):
+        huashen.load("tts", "elevenlabs")
+    with pytest.raises(InputError, match="--voice"):
+        huashen.load("tts", "gpt_sovits")
+    with pytest.raises(HuashenError, match="speed"):
+        huashen.load("tts", "openai", speed=9.0)
