@@ -90,8 +90,8 @@ def missing(entry: Entry) -> list[str]:
     return modules + [p for p in entry.programs if shutil.which(p) is None]
 
 
-Capability = Literal["face", "matting", "tts", "audio2face", "talking_head", "stages"]
-CAPABILITIES: tuple[Capability, ...] = ("face", "matting", "tts", "audio2face", "talking_head", "stages")
+Capability = Literal["face", "matting", "tts", "audio2face", "talking_head", "stages", "chat", "asr"]
+CAPABILITIES: tuple[Capability, ...] = ("face", "matting", "tts", "audio2face", "talking_head", "stages", "chat", "asr")
 """The folders that hold a `TABLE`."""
 
 

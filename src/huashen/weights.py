@@ -83,6 +83,7 @@ class Card:
 # The last wheel of MediaPipe that carries its models; later ones leave them out.
 _MEDIAPIPE = Wheel("mediapipe", "0.10.21", "3.11", "manylinux_2_28_x86_64")
 _SKIMAGE = Wheel("scikit-image", "0.26.0", "3.11", "manylinux_2_28_x86_64")
+_SILERO = Wheel("silero-vad", "6.2.3")
 _WAV2LIP = "https://github.com/Rudrabha/Wav2Lip#getting-the-weights"
 
 CARDS: dict[str, Card] = {
@@ -123,6 +124,12 @@ CARDS: dict[str, Card] = {
             "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
             (Member(_MEDIAPIPE, "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite"),), "Apache-2.0", "yes",
             ("Person against background", "人像与背景分割"),
+        ),
+        Card(
+            "silero_vad", "silero_vad_16k.onnx", 1_289_603,
+            "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49",
+            (Member(_SILERO, "silero_vad/data/silero_vad_16k_op15.onnx"),), "MIT", "yes",
+            ("Whether somebody speaks, for live listening", "判断是否有人说话，用于实时聆听"),
         ),
         Card(
             "astronaut", "astronaut.png", 791_555,

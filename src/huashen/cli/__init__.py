@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from huashen import config, terminal
-from huashen.cli import making, serving, state  # noqa: F401 - their commands register themselves, in this order
+from huashen.cli import making, serving, state, talking  # noqa: F401 - their commands register themselves, in this order
 from huashen.cli.avatars import avatar
 from huashen.cli.parts import app, note, put
 from huashen.cli.training import training

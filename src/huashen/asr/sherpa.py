@@ -1,0 +1,136 @@
+"""sherpa-onnx: SenseVoice, or a streaming zipformer that gives words while they are spoken; the model is a folder of the user's."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from huashen.asr import RATE
+from huashen.asr.whole import Whole
+from huashen.errors import EngineError, InputError, MissingWeightsError
+from huashen.types import Floats, Mark, Transcript
+from huashen.words import tr
+
+
+class Sherpa:
+    """A recogniser of Chinese, English and more, as the model can.
+
+    What a folder holds decides: encoder, decoder and joiner (.onnx) with tokens.txt are a streaming transducer; model.onnx or
+    model.int8.onnx with tokens.txt is SenseVoice.
+
+    Args:
+        model: the folder.
+        lang: for SenseVoice: "zh", "en", "yue", "ja", "ko"; found out from the sound without it.
+        threads: threads of the network.
+
+    Raises:
+        InputError: no folder is named.
+        MissingWeightsError: it is not there, or lacks a file; the text names it.
+        EngineError: sherpa-onnx cannot load it.
+    """
+
+    def __init__(self, *, model: str | Path | None = None, lang: str = "", threads: int = 2) -> None:
+        if not model:
+            raise InputError(tr(
+                "say where the model is, such as model=sherpa-onnx-sense-voice-zh-en-ja-ko-yue/",
+                "请指明模型所在文件夹，例如 model=sherpa-onnx-sense-voice-zh-en-ja-ko-yue/",
+            ))  # fmt: skip
+        folder = Path(model).expanduser()
+        self.lang = lang
+        encoder = _file(folder, "*encoder*.onnx")
+        self.streaming = encoder is not None
+        """Whether words come while they are spoken."""
+        import sherpa_onnx
+
+        try:
+            if encoder is not None:
+                self._model: Any = sherpa_onnx.OnlineRecognizer.from_transducer(
+                    tokens=_wanted(folder, "tokens.txt"), encoder=str(encoder), decoder=_wanted(folder, "*decoder*.onnx"),
+                    joiner=_wanted(folder, "*joiner*.onnx"), num_threads=threads, sample_rate=RATE, feature_dim=80,
+                )  # fmt: skip
+            else:
+                self._model = sherpa_onnx.OfflineRecognizer.from_sense_voice(
+                    model=_wanted(folder, "model*.onnx"), tokens=_wanted(folder, "tokens.txt"), num_threads=threads, sample_rate=RATE,
+                    language=lang.split("-")[0] or "auto", use_itn=True,
+                )  # fmt: skip
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(tr(f"sherpa-onnx cannot load {folder} ({error})", f"sherpa-onnx 无法加载 {folder}（{error}）")) from error
+        self._turn = threading.Lock()
+
+    def begin(self) -> "Whole | _Stream":
+        """Begin to hear an utterance."""
+        return _Stream(self._model, self.lang) if self.streaming else Whole(self._hear)
+
+    def _hear(self, sound: Floats) -> Transcript:
+        with self._turn:
+            stream = self._model.create_stream()
+            stream.accept_waveform(RATE, sound)
+            self._model.decode_stream(stream)
+        result = stream.result
+        lang = str(getattr(result, "lang", "")).strip("<|>")
+        return Transcript(result.text.strip(), lang or self.lang, _marks(result.text.strip(), result.tokens, result.timestamps))
+
+
+class _Stream:
+    def __init__(self, model: Any, lang: str) -> None:
+        self._model = model
+        self._stream: Any = model.create_stream()
+        self._lang = lang
+
+    def feed(self, samples: Floats) -> str:
+        self._stream.accept_waveform(RATE, samples)
+        return self._decoded()
+
+    def finish(self) -> Transcript:
+        # the network looks ahead: its last words come when silence follows
+        self._stream.accept_waveform(RATE, np.zeros(RATE // 2, np.float32))
+        self._stream.input_finished()
+        text = self._decoded()
+        return Transcript(text, self._lang, _marks(text, self._model.tokens(self._stream), self._model.timestamps(self._stream)))
+
+    def close(self) -> None:
+        self._stream = None
+
+    def _decoded(self) -> str:
+        while self._model.is_ready(self._stream):
+            self._model.decode_stream(self._stream)
+        return str(self._model.get_result(self._stream)).strip()
+
+
+def _marks(text: str, tokens: list[str], times: list[float]) -> tuple[Mark, ...]:
+    """Return a mark for each token, joined to words where a token does not begin one."""
+    marks: list[Mark] = []
+    at = 0
+    for token, start in zip(tokens, times, strict=False):
+        plain = token.replace("▁", " ")
+        word = plain.strip()
+        found = text.find(word, at) if word else -1
+        if found < 0:
+            continue
+        at = found + len(word)
+        joins = marks and not plain.startswith(" ") and word.isascii() and marks[-1].span[1] == found and marks[-1].text.isascii()
+        if joins:
+            before = marks.pop()
+            marks.append(Mark("word", before.text + word, before.start, float(start) + 0.1, span=(before.span[0], at)))
+        else:
+            if marks and marks[-1].end > start:
+                marks[-1] = Mark("word", marks[-1].text, marks[-1].start, max(marks[-1].start, float(start)), span=marks[-1].span)
+            marks.append(Mark("word", word, float(start), float(start) + 0.1, span=(found, at)))
+    return tuple(marks)
+
+
+def _file(folder: Path, pattern: str) -> Path | None:
+    """Return the file of a folder that fits a pattern, the quantised one where there are both; None where there is none."""
+    found = sorted(folder.glob(pattern), key=lambda path: ("int8" not in path.name, path.name))
+    return found[0] if found else None
+
+
+def _wanted(folder: Path, pattern: str) -> str:
+    found = _file(folder, pattern)
+    if found is None:
+        raise MissingWeightsError(tr(
+            f"{folder} holds no {pattern}; give the folder of a model from https://github.com/k2-fsa/sherpa-onnx/releases",
+            f"{folder} 中没有 {pattern}；请给出从 https://github.com/k2-fsa/sherpa-onnx/releases 下载的模型文件夹",
+        ))  # fmt: skip
+    return str(found)

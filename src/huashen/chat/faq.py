@@ -1,0 +1,52 @@
+"""Answers out of the user's documents, word for word, without a model; and an honest "I don't know"."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from huashen.chat import Message, Reply
+from huashen.chat.library import Library, source_of, told, unknown
+from huashen.chat.prompt import fitting
+from huashen.errors import InputError
+from huashen.tts.text import sentences
+from huashen.words import tr
+
+THRESHOLD = 0.40
+"""How sure a passage has to be: where, on the questions it was fitted on, nine of ten that have no answer are refused."""
+
+
+class Faq:
+    """A search for the passage that answers.
+
+    Args:
+        documents: a folder of documents (Markdown, text, CSV, PDF, DOCX), or one.
+        threshold: 0 to 1: how sure it has to be of an answer; lower answers more and errs more.
+        count: sources returned with an answer.
+        max_question: characters of a question.
+
+    Raises:
+        InputError: no documents are named, there are none, or the threshold lies outside.
+    """
+
+    def __init__(
+        self, *, documents: str | Path | None = None, threshold: float = THRESHOLD, count: int = 3, max_question: int = 1000
+    ) -> None:
+        if not 0 <= threshold <= 1:
+            raise InputError(tr(f"the threshold cannot be {threshold}; give 0 to 1", f"阈值不能是 {threshold}；请给出 0 到 1"))
+        self.library = Library(documents)
+        self._threshold = threshold
+        self._count = count
+        self._max_question = max_question
+
+    def reply(self, question: str, history: Sequence[Message] = ()) -> Reply:
+        """Answer a question (see `Chat`); it stands for itself, earlier turns play no part."""
+        asked = fitting(question, self._max_question)
+        hits = self.library.search(asked, count=self._count)
+        if not hits or hits[0].sure < self._threshold:
+            return Reply(iter((unknown(asked),)), known=False)
+        answer = told(hits[0].passage, asked)
+        sources = (source_of(hits[0], answer), *(source_of(hit) for hit in hits[1:] if hit.sure >= self._threshold))
+        return Reply(self._said(answer), sources=sources)
+
+    @staticmethod
+    def _said(answer: str) -> Iterator[str]:
+        yield from sentences(answer)
