@@ -18,6 +18,7 @@ from huashen.errors import InputError, TooLargeError, UnknownEngineError
 from huashen.words import tr
 
 if TYPE_CHECKING:
+    from huashen.asr.ears import Ears
     from huashen.avatar import Avatar
     from huashen.chat import Chat
     from huashen.footage import Footage
@@ -79,7 +80,7 @@ class House:
     faces: list[Seen]
     defaults: dict[str, Any] = field(default_factory=dict)
     chats: "dict[str, Chat]" = field(default_factory=dict)
-    ears: "Callable[[str], Any] | None" = None
+    ears: "Callable[[], Ears] | None" = None
     limits: Limits = field(default_factory=Limits)
     folder: Path | None = None
     ice_servers: list[dict[str, Any]] = field(default_factory=list)
@@ -247,14 +248,27 @@ def chats(name: str | None, docs: Path | None, settings: Settings) -> "dict[str,
         raise InputError(
             tr(f"'{first}' answers from documents: give their folder with --docs", f"“{first}”从文档中找答案：请用 --docs 给出文件夹")
         )
-    options: dict[str, dict[str, Any]] = {"faq": {"docs": docs}, "openai": model, "rag": {"docs": docs, **model}}
+    options: dict[str, dict[str, Any]] = {"faq": {"documents": docs}, "openai": model, "rag": {"documents": docs, **model}}
     found[first] = registry.load("chat", first, **options.get(first, {}))
     return found
 
 
-def ears(name: str | None) -> "Callable[[str], Any] | None":
-    """Return what builds a session's ears; None when nobody is to listen."""
-    return None
+def ears(name: str | None) -> "Callable[[], Ears] | None":
+    """Return what builds a session's ears; None when nobody is to listen.
+
+    Args:
+        name: the recogniser, and its model behind a colon where it needs one ("sherpa-onnx:/models/sense-voice"); "none": nobody listens.
+
+    Raises:
+        InputError, MissingError: that recogniser cannot be had.
+    """
+    if name == "none":
+        return None
+    from huashen.asr.ears import Ears
+
+    engine, _, model = (name or "pocketsphinx").partition(":")
+    recognizer = registry.load("asr", engine, **({"model": model} if model else {}))
+    return lambda: Ears(recognizer)
 
 
 def seen_faces(faces: list[str]) -> list[Seen]:

@@ -15,6 +15,7 @@ from huashen import live
 from huashen.chat import Reply
 from huashen.chat.conversation import Conversation
 from huashen.errors import HuashenError, InputError
+from huashen.server.hearing import Played, follow
 from huashen.server.house import House, as_fps
 from huashen.types import Audio, Frame
 from huashen.words import tr
@@ -79,17 +80,17 @@ class Room:
         self._sentences: dict[int, str] = {}
         self._state = ""
         self._heard: queue.Queue[Audio | None] = queue.Queue(SOUND_WAITS)
-        self._turns: Any = None
-        self._played: deque[Audio] = deque(maxlen=50)
-        if house.ears is not None:
-            self._turns = house.ears(str(chosen.get("lang") or ""))
+        self._ears = house.ears() if house.ears is not None else None
+        self._played = Played()
         self._live.subscribe(self._happened)
 
     def begin(self) -> None:
         """Let the person live: from now on there are frames."""
-        thread = threading.Thread(target=self._run, name=f"room {self.id[:4]}", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        works = [(self._run, "room")] + ([(self._hear, "ears")] if self._ears is not None else [])
+        for work, name in works:
+            thread = threading.Thread(target=work, name=f"{name} {self.id[:4]}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def values(self, *, secret: bool) -> dict[str, Any]:
         """Return what a client is told about the session; its id only to whom it belongs."""
@@ -108,7 +109,7 @@ class Room:
     def numbers(self) -> dict[str, float]:
         """Return counts for the metrics."""
         stats = self._live.stats()
-        return {"frames": stats.pictures, "late_frames": stats.late, "draw_seconds": stats.draw_seconds, "drift_seconds": stats.drift,
+        return {"frames": stats.pictures, "late_frames": stats.late, "draw_seconds": stats.draw_seconds, "lag_seconds": stats.lag,
                 "waiting": stats.waiting, "viewers": len(self.viewers)}  # fmt: skip
 
     # ------------------------------------------------------------ who is there
@@ -183,13 +184,20 @@ class Room:
         timed = _Timed()
         return self._spoken(iter((text,)), timed, lambda: None)
 
-    def ask(self, text: str, timed: "_Timed | None" = None) -> int:
-        """Have a question answered; what was being said before is cut off. Return the answer's number."""
-        if self._talk is None:
-            self.hush()
-            return self.say(text)
+    def ask(self, text: str, *, ended: float = 0.0) -> int:
+        """Have a question answered; what was being said before is cut off. Return the answer's number.
+
+        Args:
+            text: the question; where nobody answers it is said itself.
+            ended: when its last word was spoken (monotonic seconds); 0 for one that was typed.
+
+        Raises:
+            InputError: it is empty or too long.
+        """
         self.hush()
-        timed = timed or _Timed()
+        if self._talk is None:
+            return self.say(text)
+        timed = _Timed(ended)
         timed.text = time.monotonic()
         self._change("thinking")
         reply = self._talk.ask(text)
@@ -205,6 +213,28 @@ class Room:
             viewer.silence()
         return heard
 
+    def pause(self) -> None:
+        """Hold still: somebody may be about to speak."""
+        if self._live.speaking:
+            self._live.pause()
+
+    def resume(self) -> None:
+        """Go on: nobody spoke."""
+        self._live.resume()
+        self._change("speaking" if self._live.speaking else "idle")
+
+    def attend(self) -> None:
+        """Show that the user is being listened to."""
+        self._change("listening")
+
+    def tell_heard(self, text: str, *, final: bool) -> None:
+        """Tell what the user says."""
+        self._tell({"type": "heard", "text": text, "final": final})
+
+    def report(self, text: str) -> None:
+        """Tell what went wrong."""
+        self._tell({"type": "error", "text": text})
+
     def express(self, name: str) -> None:
         """Do a gesture.
 
@@ -216,7 +246,7 @@ class Room:
     def listen(self, sound: Audio) -> None:
         """Take the microphone's sound; never waits."""
         self.renew()
-        if self._turns is None:
+        if self._ears is None:
             return
         while True:
             try:
@@ -244,7 +274,7 @@ class Room:
         """Pass frames on for as long as the session lasts."""
         try:
             for frame in self._live.frames():
-                self._played.append(frame.audio)
+                self._played.put(frame.audio)
                 for viewer in list(self.viewers):
                     viewer.put(frame)
         except HuashenError as error:
@@ -254,6 +284,11 @@ class Room:
             self.failed = error
             logger.exception("a session failed")
             self._tell({"type": "error", "text": tr("something unforeseen happened", "发生了意外错误")})
+
+    def _hear(self) -> None:
+        """Follow the microphone: what is said is answered, and interrupts."""
+        assert self._ears is not None
+        follow(self, self._ears, self._heard, self._played)
 
     def _spoken(self, pieces: Iterator[str], timed: "_Timed", stop: Callable[[], None], sources: list[str] | None = None) -> int:
         """Say what comes, and tell it as text too."""
