@@ -934,12 +934,27 @@ def _film(path: Path, kind: _Ending, title: str, record: Mapping[str, str]) -> "
 
     options = {"movflags": "+faststart"} if kind.container in ("mp4", "mov") else {}
     container = av.open(f"file:{path}", "w", format=kind.container, container_options=options)
-    container.metadata["comment"] = _comment(record)
-    if title:
-        container.metadata["title"] = title
+    _sign(container, title, record)
     if kind.container in ("matroska", "webm"):
         container.metadata.update({key.upper(): value for key, value in record.items()})
     return container
+
+
+def sign(container: "av.container.OutputContainer", *, title: str, engine: str) -> None:
+    """Say in a container, before anything is written to it, that what it holds is synthetic, and what made it.
+
+    Args:
+        container: open to write; formats that keep no such words lose them.
+        title: a title for players.
+        engine: names of the engines.
+    """
+    _sign(container, title, _record(engine, None))
+
+
+def _sign(container: "av.container.OutputContainer", title: str, record: Mapping[str, str]) -> None:
+    container.metadata["comment"] = _comment(record)
+    if title:
+        container.metadata["title"] = title
 
 
 def _write_film(

@@ -1,15 +1,20 @@
 """Commands that talk now: a page for one person, a service for many."""
 
 import secrets
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from huashen import config
-from huashen.cli.parts import Command, Driver, Engine, Fps, Lang, Quiet, Size, Tts, Voice, app, fetch, note, put
-from huashen.errors import InputError
+from huashen.cli.parts import Command, Driver, Engine, Fps, Lang, Overwrite, Quiet, Size, Tts, Voice, app, fetch, note, put
+from huashen.errors import InputError, OutputError
 from huashen.words import tr
+
+if TYPE_CHECKING:
+    from huashen.server.house import House
+    from huashen.server.room import Room
 
 Faces = Annotated[
     list[str] | None,
@@ -109,6 +114,41 @@ def live(
     certificate: Certificate = None,
     key: Key = None,
     ice: Ice = None,
+    push: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--push",
+            metavar="URL",
+            help=tr(
+                "make a channel that never stops, and push it to rtmp://, rtsp:// or srt://; may be given several times",
+                "建立不间断的频道并推流到 rtmp://、rtsp:// 或 srt://；可多次给出",
+            ),
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record", metavar="FILE", help=tr("record the channel to .mp4, .mkv, .flv or .ts", "把频道录制为 .mp4、.mkv、.flv 或 .ts")
+        ),
+    ] = None,
+    hls: Annotated[
+        Path | None,
+        typer.Option(
+            "--hls", metavar="FOLDER", help=tr("write the channel there as HLS: live.m3u8", "把频道以 HLS 写入该文件夹：live.m3u8")
+        ),
+    ] = None,
+    playlist: Annotated[
+        Path | None,
+        typer.Option(
+            "--playlist",
+            metavar="FILE",
+            help=tr(
+                "what the channel shows over and over: a clip's path, 'say: text' or 'pause: seconds' on each line",
+                "频道循环播放的内容：每行一个视频路径、“say: 文本”或“pause: 秒数”",
+            ),
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help=tr("open it in the browser", "自动打开浏览器"))] = True,
     quiet: Quiet = False,
 ) -> None:
@@ -126,8 +166,16 @@ def live(
         "engine": engine,
     }
     faces = face or [config.settings().face or "example"]
+    targets = [*(push or ()), *([str(record)] if record else []), *([f"{hls}/"] if hls else [])]
+    if record is not None and record.exists() and not overwrite:
+        raise OutputError(tr(f"{record} exists; add -y to replace it", f"{record} 已存在；加上 -y 可替换它"))
+    if playlist is not None and not targets:
+        raise InputError(
+            tr("a play-list is for a channel: add --push, --record or --hls", "节目单用于频道：请加上 --push、--record 或 --hls")
+        )
     house = _house(faces, defaults, Limits(sessions=2), docs=docs, chat=chat, asr=asr, ice=ice, quiet=quiet)
-    _run(house, host, port, token, certificate, key, browser=browser, quiet=quiet)
+    channel = _channel(targets, playlist) if targets else None
+    _run(house, host, port, token, certificate, key, browser=browser and not targets, quiet=quiet, channel=channel)
 
 
 @app.command(
@@ -204,9 +252,22 @@ def _house(
     return house
 
 
+def _channel(targets: list[str], playlist: Path | None) -> "Callable[[House], Room]":
+    def made(house: "House") -> "Room":
+        from huashen.server.app import CHANNEL
+        from huashen.server.room import Room
+
+        room = Room(house, {}, id=CHANNEL)
+        room.send_to(targets, playlist)
+        return room
+
+    return made
+
+
 def _run(
-    house: Any, host: str, port: int, token: str | None, certificate: Path | None, key: Path | None, *, browser: bool, quiet: bool
-) -> None:
+    house: "House", host: str, port: int, token: str | None, certificate: Path | None, key: Path | None, *, browser: bool, quiet: bool,
+    channel: "Callable[[House], Room] | None" = None,
+) -> None:  # fmt: skip
     from huashen.server.house import loopback
     from huashen.server.run import serve as run
 
@@ -221,7 +282,7 @@ def _run(
 
             webbrowser.open(address)
 
-    run(house, host=host, port=port, token=token or "", certificate=certificate, key=key, ready=ready)
+    run(house, host=host, port=port, token=token or "", certificate=certificate, key=key, ready=ready, channel=channel)
 
 
 def _ice(value: str) -> dict[str, Any]:

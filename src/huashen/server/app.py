@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "page"
+CHANNEL = "channel"
+"""The id of the session that is pushed or recorded. It is no secret, so with a token that is wanted for it too."""
 BODY = 200_000
 """Bytes of a request that is no picture."""
 AGAIN = 5
@@ -71,13 +73,17 @@ class Service:
         house: what is on offer.
         token: wanted of every request that has no session's id; empty: none.
         hosts: names by which browsers may call this server; empty: any (behind a token).
+        channel: makes the session that never ends, whose id is `CHANNEL`; None: there is none.
     """
 
-    def __init__(self, house: House, *, token: str = "", hosts: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, house: House, *, token: str = "", hosts: frozenset[str] = frozenset(), channel: Callable[[], Room] | None = None
+    ) -> None:
         self.house = house
         self._token = token
         self._hosts = hosts
         self._rooms: dict[str, Room] = {}
+        self._channel = channel
         self._opening = 0
         self._counts = {"sessions_total": 0, "refused_total": 0, "requests_total": 0, "errors_total": 0, "vanished_total": 0}
         self._begun = time.monotonic()
@@ -151,7 +157,7 @@ class Service:
         path = request.path
         if not self._token or not (path.startswith("/v1/") or path == "/metrics"):
             return
-        if path.startswith("/v1/sessions/") and path.split("/")[3] in self._rooms:
+        if path.startswith("/v1/sessions/") and path.split("/")[3] in self._rooms and path.split("/")[3] != CHANNEL:
             return
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), self._token.encode()):
@@ -218,8 +224,11 @@ class Service:
         for room in self._rooms.values():
             for name, value in room.numbers().items():
                 totals[name] = totals.get(name, 0) + value
+        for k, condition in enumerate(output.condition() for room in self._rooms.values() for output in room.outputs):
+            rows += [(f'output_{name}{{output="{k}"}}', "counter", float(getattr(condition, name)))
+                     for name in ("frames", "dropped", "connections", "bytes")]  # fmt: skip
         rows += [(f"live_{name}", "gauge", round(value, 3)) for name, value in sorted(totals.items())]
-        lines = [f"# TYPE huashen_{name} {kind}\nhuashen_{name} {value}" for name, kind, value in rows]
+        lines = [f"# TYPE huashen_{name.partition('{')[0]} {kind}\nhuashen_{name} {value}" for name, kind, value in rows]
         return web.Response(text="\n".join(lines) + "\n", content_type="text/plain", charset="utf-8")
 
     async def _house(self, request: "web.Request") -> "web.StreamResponse":
@@ -386,12 +395,16 @@ class Service:
     # ------------------------------------------------------------ keeping house
 
     async def _kept(self, app: "web.Application") -> AsyncIterator[None]:
+        if self._channel is not None:
+            room = self._rooms[CHANNEL] = await asyncio.to_thread(self._channel)
+            room.begin()
         task = asyncio.create_task(self._watch())
         yield
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        await asyncio.gather(*(self._end(room) for room in list(self._rooms.values())))
+        for room in list(self._rooms.values()):
+            await self._end(room)
         for seen in list(self.house.faces):
             self.house.forget(seen)
 
@@ -405,6 +418,8 @@ class Service:
                 for viewer in list(room.viewers):
                     if await viewer.alive():
                         room.renew()
+                if room.outputs and room.failed is None:
+                    continue  # a channel goes on whether anybody looks or not
                 if now - room.renewed > limits.lease or room.failed is not None or now - room.begun > limits.hours * 3600:
                     self._counts["vanished_total"] += now - room.renewed > limits.lease
                     self._counts["errors_total"] += room.failed is not None

@@ -9,6 +9,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Protocol
 
 from huashen import live
@@ -17,6 +19,8 @@ from huashen.chat.conversation import Conversation
 from huashen.errors import HuashenError, InputError
 from huashen.server.hearing import Played, follow
 from huashen.server.house import House, as_fps
+from huashen.server.playlist import Playlist
+from huashen.server.push import Output, outputs
 from huashen.types import Audio, Frame
 from huashen.words import tr
 
@@ -46,23 +50,27 @@ class Room:
     Args:
         house: what is on offer.
         wish: what the client asks for; what it does not say is as `house.defaults` has it.
+        id: a secret of its own without.
 
     Raises:
         InputError: a wish that cannot be met.
         MissingError: an engine's parts are not here.
     """
 
-    def __init__(self, house: House, wish: dict[str, Any]) -> None:
+    def __init__(self, house: House, wish: dict[str, Any], *, id: str | None = None) -> None:
         self._house = house
         asked = _checked(wish)
         self.face = house.face(asked.get("face"))
         chosen = {**house.defaults, **asked}
         self.fps = as_fps(chosen.get("fps") or 25)
         self.background = chosen.get("background") or "original"
-        self.id = secrets.token_urlsafe(16)
+        self.id = id or secrets.token_urlsafe(16)
         self.begun = self.renewed = time.monotonic()
         self.failed: BaseException | None = None
         self.viewers: list[Viewer] = []
+        self.outputs: list[Output] = []
+        """Where a channel goes; they last as long as it does."""
+        self._playlist: Playlist | None = None
         chat = chosen.get("chat") or next(iter(house.chats), "none")
         if chat != "none" and chat not in house.chats:
             have = ", ".join([*house.chats, "none"])
@@ -91,12 +99,15 @@ class Room:
             thread = threading.Thread(target=work, name=f"{name} {self.id[:4]}", daemon=True)
             self._threads.append(thread)
             thread.start()
+        if self._playlist is not None:
+            self._playlist.begin()
 
     def values(self, *, secret: bool) -> dict[str, Any]:
         """Return what a client is told about the session; its id only to whom it belongs."""
         width, height = self._live.size
         values: dict[str, Any] = {
             "face": self.face.name, "size": [width, height], "fps": str(self.fps), "rate": self._live.rate, "background": self.background,
+            "outputs": [asdict(output.condition()) for output in self.outputs],
             "seconds": round(time.monotonic() - self.begun, 1), "state": self._state or "idle", **self.numbers(),
         }  # fmt: skip
         if secret:
@@ -165,10 +176,28 @@ class Room:
             self._talk.hush()
         with suppress(queue.Full):
             self._heard.put_nowait(None)
+        if self._playlist is not None:
+            await asyncio.to_thread(self._playlist.end)
         await asyncio.to_thread(self._live.close)
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
         await self.only(None)
+        for output in self.outputs:
+            await output.close()
+
+    def send_to(self, targets: list[str], playlist: Path | None) -> None:
+        """Make a channel of it: what it shows goes to outputs too, and a play-list keeps it busy.
+
+        Args:
+            targets: see `push.Output`.
+            playlist: see `playlist.read`.
+
+        Raises:
+            InputError, OutputError: one of them cannot be used; none has begun then.
+        """
+        if playlist is not None:
+            self._playlist = Playlist(self._live, playlist)
+        self.outputs = outputs(targets, self._live.size, self.fps, self._live.rate, title=self.face.name)
 
     # ------------------------------------------------------------ what is asked of it
 
@@ -275,7 +304,7 @@ class Room:
         try:
             for frame in self._live.frames():
                 self._played.put(frame.audio)
-                for viewer in list(self.viewers):
+                for viewer in (*self.viewers, *self.outputs):
                     viewer.put(frame)
         except HuashenError as error:
             self.failed = error

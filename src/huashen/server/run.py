@@ -13,6 +13,7 @@ from pathlib import Path
 from huashen.errors import InputError, OutputError, UnreadableError
 from huashen.server.app import Service, hosts_for
 from huashen.server.house import House, loopback
+from huashen.server.room import Room
 from huashen.words import tr
 
 GRACE = 3.0
@@ -29,6 +30,7 @@ def serve(
     key: Path | None = None,
     ready: Callable[[str], None] | None = None,
     until: Callable[[], bool] | None = None,
+    channel: Callable[[House], Room] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM comes; sessions end in order, uploaded pictures are deleted.
 
@@ -38,6 +40,7 @@ def serve(
         token: wanted of clients; must be given where others than this machine can reach the server.
         certificate, key: PEM files; with them it speaks https, which browsers want for the microphone beyond localhost.
         ready: called with the address once it answers, the token as its fragment.
+        channel: makes the session that never ends, see `app.CHANNEL`.
         until: asked four times a second; the service ends when it returns true.
 
     Raises:
@@ -52,7 +55,9 @@ def serve(
     secure = _secure(certificate, key)
     with tempfile.TemporaryDirectory(prefix="huashen-") as folder:
         home = replace(house, folder=Path(folder) if house.folder is not None else None)
-        asyncio.run(_serve(Service(home, token=token, hosts=hosts_for(host, token=token)), host, port, token, secure, ready, until))
+        made = None if channel is None else lambda: channel(home)
+        service = Service(home, token=token, hosts=hosts_for(host, token=token), channel=made)
+        asyncio.run(_serve(service, host, port, token, secure, ready, until))
 
 
 async def _serve(
