@@ -112,9 +112,16 @@ class Service:
             body: the request but for "stream".
         """
         line = self._line()
-        return self._stream(line, dict(body, stream=True)), line.cut
+        over = threading.Event()
 
-    def _stream(self, line: Line, body: dict[str, Any]) -> Iterator[str]:
+        def cancel() -> None:
+            with self._lock:
+                if not over.is_set():  # a line that is kept may already serve another reply
+                    line.cut()
+
+        return self._stream(line, dict(body, stream=True), over), cancel
+
+    def _stream(self, line: Line, body: dict[str, Any], over: threading.Event) -> Iterator[str]:
         import httpx
 
         whole = False
@@ -143,6 +150,8 @@ class Service:
                     raise self._failure(failed) from failed
                 line.broken.wait(wait)
         finally:
+            with self._lock:
+                over.set()
             if whole:
                 self._keep(line)
             else:
@@ -244,7 +253,9 @@ class Service:
             401: tr("check the key", "请检查密钥"), 403: tr("check the key and its rights", "请检查密钥及其权限"),
             404: tr("check the address and the model's name", "请检查地址和模型名"), 429: tr("try later", "请稍后再试"),
         }.get(status, tr("try later", "请稍后再试") if status >= 500 else tr("check the options", "请检查选项"))  # fmt: skip
-        return EngineError(tr(f"{self.shown} refused with {status} ({said}); {todo}", f"{self.shown} 拒绝了请求（{status}：{said}）；{todo}"))
+        return EngineError(tr(
+            f"{self.shown} refused with {status} ({said}); {todo}", f"{self.shown} 拒绝了请求（{status}：{said}）；{todo}",
+        ))  # fmt: skip
 
     def _failure(self, error: Exception) -> EngineError:
         import httpx

@@ -28,10 +28,12 @@ Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help=tr("t
 def chat(
     documents: Annotated[
         Path | None,
-        typer.Argument(metavar="DOCUMENTS", help=tr("a folder of Markdown, text, CSV, PDF, DOCX, or one of them", "Markdown、文本、CSV、PDF、DOCX 所在文件夹，或其中一个文件")),
+        typer.Argument(metavar="DOCUMENTS", help=tr("a folder of documents, or one of them", "文档所在文件夹，或一个文档")),
     ] = None,
-    ask: Annotated[str | None, typer.Option("--ask", metavar="TEXT", help=tr("the question; without it, a conversation", "问题；不给出则进入对话"))] = None,
-    engine: Annotated[str | None, typer.Option("--engine", metavar="NAME", help=tr("the chat engine, see: huashen engines", "chat 引擎，见 huashen engines"))] = None,
+    ask: Annotated[
+        str | None, typer.Option("--ask", metavar="TEXT", help=tr("the question; without it, a conversation", "问题；不给出则进入对话"))] = None,  # noqa: E501
+    engine: Annotated[
+        str | None, typer.Option("--engine", metavar="NAME", help=tr("see: huashen engines", "见 huashen engines"))] = None,
     url: Url = None,
     model: Model = None,
     sources: Annotated[bool, typer.Option("--sources", help=tr("show where an answer comes from", "显示答案出处"))] = False,
@@ -88,7 +90,8 @@ def _answer(talk: "Conversation", question: str, *, sources: bool, as_json: bool
 @app.command(cls=Command, help=tr("Write down what is said in a recording", "把录音中的话转写成文字"))
 def transcribe(
     sound: Annotated[Path, typer.Argument(metavar="SOUND", help=tr("a sound file, or a video with sound", "声音文件，或带声音的视频"))],
-    engine: Annotated[str | None, typer.Option("--engine", metavar="NAME", help=tr("the asr engine, see: huashen engines", "asr 引擎，见 huashen engines"))] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", metavar="NAME", help=tr("see: huashen engines", "见 huashen engines"))] = None,
     model: Model = None,
     url: Url = None,
     lang: Lang = None,
