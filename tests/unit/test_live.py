@@ -245,11 +245,9 @@ def test_a_picture_that_comes_after_late_ones_belongs_to_its_own_moment(clock: C
         for _ in range(200):
             gate.release()
         right = 0
-        print(offline)
-        for index in range(20, 45):
+        for index in range(20, 50):
             wait_until(lambda: session._want > index)  # noqa: B023 - called at once
             player.run(1)
-            print(index, player.pictures[index], offline[index], session._want, session._drawn)
             right += abs(player.pictures[index] - offline[index]) <= 3
         assert right >= 20
 
@@ -269,7 +267,7 @@ def test_a_caller_who_stops_taking_the_sound_loses_none(session: live.Session, p
     first = player.run(10)
     clock.time += 60.0
     rest = player.run(40)
-    sound = np.concatenate([first, rest])
+    sound = np.trim_zeros(np.concatenate([first, rest]))
     np.testing.assert_array_equal(sound[: len(spoken("one two three"))], spoken("one two three"))
     assert session.due(50) - clock.now() == pytest.approx(1 / 25, abs=1e-6)
     assert session.stats().stalled == pytest.approx(60, abs=0.1)
@@ -410,11 +408,12 @@ def test_a_cough_resumes_the_sentence_from_the_word_that_was_cut(session: live.S
     assert not said.done
     session.resume()
     rest = player.run(40)
-    begin = int(np.flatnonzero(rest)[0])
+    begin = int(np.flatnonzero(rest)[0]) - 1  # it fades in from nothing
     assert begin <= 3 * N
     fade = round(0.015 * RATE)
     word = round(0.6 * RATE) - RATE // 100
     whole = spoken("one two three four")
+    first = np.trim_zeros(first, "f")
     np.testing.assert_array_equal(first, whole[: len(first)])
     np.testing.assert_array_equal(rest[begin + fade :][: len(whole) - word - fade], whole[word + fade :])
     assert said.heard() == "one two three four"
@@ -428,7 +427,7 @@ def test_hush_ends_a_pause(session: live.Session, player: Player) -> None:
     session.hush()
     session.resume()
     assert session.say("four").prepared(PATIENCE)
-    assert set(np.floor(player.run(40)).astype(int)) == {0, 2}
+    assert set(np.floor(player.run(40)[round(0.015 * RATE) :]).astype(int)) == {0, 2}
 
 
 # --- sound and clips from elsewhere ----------------------------------------------------------------------------------------------------
@@ -474,8 +473,8 @@ def test_sound_of_another_rate_and_from_an_iterable_is_heard(session: live.Sessi
     assert feed.prepared(PATIENCE)
     wait_until(lambda: feed._finished)
     sound = player.run(25)
-    assert abs(np.flatnonzero(np.abs(sound) > 0.02)[-1] / RATE - 0.5) < 0.05
-    spectrum = np.abs(np.fft.rfft(sound[2000:6000]))
+    assert len(np.trim_zeros(sound)) == pytest.approx(0.5 * RATE, abs=20)
+    spectrum = np.abs(np.fft.rfft(sound[3000:7000]))
     assert np.argmax(spectrum) * RATE / 4000 == pytest.approx(300, abs=5)
 
 
@@ -483,6 +482,10 @@ def film(frames: int, colour: int) -> Video:
     images = (np.full((2, 2, 3), colour, np.uint8) for _ in range(frames))
     sound = np.full(N, colour / 1000, np.float32)
     return Video((Frame(image, Audio(sound, RATE), k) for k, image in enumerate(images)), FPS, (2, 2), RATE)
+
+
+def ready(item: live.Item) -> bool:
+    return bool(item.ready() if isinstance(item, live.Clip) else item.peek()) or item.over()
 
 
 def test_clips_and_texts_follow_without_a_gap(clock: Clock) -> None:
@@ -494,7 +497,7 @@ def test_clips_and_texts_follow_without_a_gap(clock: Clock) -> None:
         player = Player(session, clock)
         wait_until(lambda: items[0].ready() and items[1].ready())  # type: ignore[attr-defined]
         for _ in range(110):
-            wait_until(lambda: all(item.peek() or item.over() or item._held for item in list(session._timeline.line)[:2]))  # type: ignore[attr-defined]
+            wait_until(lambda: all(ready(item) for item in list(session._timeline.line)[:2]))
             player.run(1)
         kinds = [round(float(sound[0]), 3) for sound in player.sound]
         assert kinds[:37] == [0.2] * 30 + [0.1] * 7
@@ -550,7 +553,8 @@ def test_stage_directions_are_done_and_not_said(session: live.Session, player: P
     player.run(60)
     assert said.heard() == "one two three four [shrug] five"
     (gesture,) = only(found, events.Gestured)
-    assert gesture == events.Gestured(pytest.approx(0.5, abs=0.05), "nod")
+    (begin,) = only(found, events.Started)
+    assert gesture == events.Gestured(pytest.approx(begin.at + 0.5, abs=0.01), "nod")
 
 
 def test_a_gesture_moves_the_head_and_leaves_it_where_it_was(session: live.Session, clock: Clock) -> None:

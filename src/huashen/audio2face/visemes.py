@@ -7,7 +7,7 @@ reached and the lookahead is finite; and the lips of p b m f v close by a separa
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huashen.audio2face.life import Life
-from huashen.audio2face.listen import Listener
+from huashen.audio2face.listen import Guess, Listener
 from huashen.audio2face.phones import CHANNELS, Aim, aims, blend
 from huashen.audio2face.stream import moments
 from huashen.types import Motion, Speech
@@ -64,19 +64,24 @@ class Visemes:
         seed: which person's blinks, glances and sway.
         amplitude: size of the mouth's movements, 1 for natural speech; 0 to 2.
         life: whether there is anything besides the mouth.
+        guess: begins for each stream what guesses the mouth where nothing tells what is said; the linear filter without it.
     """
 
     lookahead = 0.3
 
-    def __init__(self, *, still: bool = False, seed: int = 0, amplitude: float = 1.0, life: bool = True) -> None:
+    def __init__(
+        self, *, still: bool = False, seed: int = 0, amplitude: float = 1.0, life: bool = True,
+        guess: Callable[[], Guess] | None = None,
+    ) -> None:  # fmt: skip
         self._still = still
         self._seed = seed
         self._amplitude = amplitude
         self._lively = life
+        self._guess = guess
 
     def drive(self, speech: Iterable[Speech], fps: Fraction) -> Iterator[Motion]:
         """Yield one Motion a frame; see `Driver`."""
-        score = _Score()
+        score = _Score(self._guess() if self._guess is not None else None)
         life = Life(still=self._still, seed=self._seed)
         for moment in moments(speech, fps, self.lookahead, score.hear):
             for time, strength in score.beats(moment.end):
@@ -90,9 +95,9 @@ class Visemes:
 class _Score:
     """What is known of the stream about now: the phones, where marks tell everything, and what the sound tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, guess: Guess | None = None) -> None:
         self._rate = 0
-        self._listener = Listener()
+        self._listener = Listener(guess)
         self._parts: deque[_Part] = deque()
         self._spans: deque[tuple[float, float]] = deque()  # phones, begin and end
         self._told: deque[tuple[float, float]] = deque()  # where marks tell everything

@@ -70,11 +70,17 @@ def head(
 
     Args:
         engine: its name; the default without.
-        driver: what moves the face; without it the one that goes by what is said, and by what it hears where nothing tells that.
+        driver: what moves the face; without it the one that goes by what is said and, where nothing tells that, by what the one that
+            hears would do.
         fps: frames a second.
         still: keep head and background still.
         seed: another number, other blinks and nods.
     """
-    mover = registry.load("audio2face", driver, still=still, seed=seed)
+    from huashen.audio2face.learned import Hearing, network
+
+    if driver is None:
+        mover = registry.load("audio2face", "visemes", still=still, seed=seed, guess=lambda: Hearing(network()))
+    else:
+        mover = registry.load("audio2face", driver, still=still, seed=seed)
     made: TalkingHead = registry.load("talking_head", engine, driver=Steered(mover), fps=fps)
     return made

@@ -159,6 +159,10 @@ class Item:
         """Return whether all of it has its place on the timeline."""
         return self._finished and self.peek() is None
 
+    def all_given(self) -> bool:
+        """Return whether all of it has been given out."""
+        return self._finished and self.error is None and all(piece.given >= piece.size for piece in self._pieces)
+
     def forget(self) -> None:
         """Drop what has been given out."""
         while self._pieces and self._pieces[0].given >= self._pieces[0].size:
@@ -309,14 +313,24 @@ class Feed(Item):
                     f"more than {MOST:.0f} s of sound wait to be heard; feed it more slowly", f"等待播放的声音已超过 {MOST:.0f} 秒；请放慢"
                 ))  # fmt: skip
             if len(speech.audio.samples):
-                self._add(speech)
+                self._append(speech)
 
     def end(self) -> None:
         """Say that no more sound follows; what has come is still heard."""
         with self._lock:
+            if not self._finished:
+                self._flush()
             self._finished = True
             self._prepared.set()
             self._lock.notify_all()
+
+    def _flush(self) -> None:
+        """Append what a resampler holds back; the lock is held."""
+        if self._resampler is not None and not self.hushed:
+            rest = np.asarray(self._resampler[1].resample_chunk(np.zeros(0, np.float32), last=True), np.float32)
+            self._resampler = None
+            if len(rest):
+                self._append(Speech(Audio(rest, self._rate)))
 
     def start(self) -> None:
         """Begin to read the sound given as an iterable, in a thread."""
@@ -335,6 +349,16 @@ class Feed(Item):
         """Return the seconds that have come, less what is kept against jitter."""
         return float("inf") if self._finished else max(0.0, self._waiting() - BUFFERED)
 
+    def _append(self, speech: Speech) -> None:
+        """Append sound, to the last piece where both are short."""
+        last = self._pieces[-1] if self._pieces else None
+        if last is None or last.taken or last.size > self._rate * BUFFERED / 4 or last.speech.marks or speech.marks:
+            self._add(speech)
+            return
+        joined = np.concatenate([last.speech.audio.samples, speech.audio.samples])
+        last.speech = replace(last.speech, audio=Audio(joined, self._rate), text=last.speech.text + speech.text)
+        self._lock.notify_all()
+
     def _waiting(self) -> float:
         return sum(piece.size - piece.taken for piece in self._pieces) / self._rate
 
@@ -347,6 +371,8 @@ class Feed(Item):
                 if self.hushed:
                     return
             self.write(sound)
+        with self._lock:
+            self._flush()
 
     def _converted(self, sound: Audio | Speech) -> Speech:
         import soxr
@@ -391,6 +417,10 @@ class Clip(Item):
     def over(self) -> bool:
         """Return whether all of it has its place on the timeline."""
         return self._finished and not self._held
+
+    def all_given(self) -> bool:
+        """Return whether all of it has been given out."""
+        return False
 
     def take(self) -> Frame:
         """Return its next frame; the last picture again and silence while the next is not there."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -81,8 +82,10 @@ class Stats:
     """Pictures drawn by the head."""
     draw_seconds: float
     """Mean time a picture took, by the session's clock."""
-    drift: float
-    """Seconds by which the sound given out is behind the clock."""
+    lag: float
+    """Seconds by which the latest sound was given out after it was due."""
+    stalled: float
+    """Seconds for which nobody took the sound, by which the timeline was moved."""
     first_sound: float | None
     """Seconds from the last thing asked for to its first sound."""
     first_picture: float | None
@@ -155,6 +158,7 @@ class Session:
         self._given = -1  # the last position whose sound was given out
         self._begun: float | None = None  # the clock at position 0
         self._fade_in = False
+        self._lag = self._stalled = 0.0
         # What the head's thread keeps.
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -169,7 +173,7 @@ class Session:
         self._shown: tuple[int, Image, int] | None = None
         self._asked_pictures = -1
         self._pictures = self._late = self._drawn = 0
-        self._drawing = self._last_draw = 0.0
+        self._drawing = self._usual = 0.0
         self._listeners: list[Callable[[Event], None]] = []
         self._events: deque[Event] = deque()
         self._telling = threading.RLock()
@@ -268,10 +272,11 @@ class Session:
                 if not item.ended:
                     text = item.heard_but(less)
                     heard.append(text)
+                    whole = item.all_given()
                     item.cancel()
-                    self._events.append(events.Ended(self._now(), item.id, text, whole=False))
+                    self._events.append(events.Ended(self._now(), item.id, text, whole=whole))
             said = "".join(heard)
-            self._timeline.line.clear()
+            self._timeline.clear()
             self._timeline.paused = False
             self._gestures.clear()
             self._after_stop(gone)
@@ -358,6 +363,7 @@ class Session:
             late = self._clock.now() - (self._begun + float((self._given + 1) / self.fps))
             if late > STALL:  # nobody took the sound: it comes later, none is lost
                 self._begun += late
+                self._stalled += late
             return self._begun + float(index / self.fps)
 
     def sound(self, index: int) -> Audio:
@@ -462,10 +468,9 @@ class Session:
         """Return how the session has done so far."""
         with self._lock:
             seconds = float((self._given + 1) / self.fps)
-            drift = 0.0 if self._begun is None else max(0.0, self._clock.now() - self._begun - seconds)
             last = self._latest
             return Stats(
-                seconds, self._pictures, self._late, self._drawn, self._drawing / max(1, self._drawn), drift,
+                seconds, self._pictures, self._late, self._drawn, self._drawing / max(1, self._drawn), self._lag, self._stalled,
                 last.started if last else None, last.seen if last else None, len(self._timeline.line),
             )  # fmt: skip
 
@@ -479,7 +484,7 @@ class Session:
             for item in items:
                 if not item.ended:
                     item.cancel()
-            self._timeline.line.clear()
+            self._timeline.clear()
             self._lock.notify_all()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
@@ -514,7 +519,7 @@ class Session:
 
     def _prepare(self) -> None:
         """Let the first two in the line get ready; the others would only hold threads and memory."""
-        for item in list(self._timeline.line)[:2]:
+        for item in islice(self._timeline.line, 2):
             item.start()
 
     def _tidy(self) -> None:
@@ -531,6 +536,8 @@ class Session:
     def _give(self, tick: Tick) -> None:
         """Note that a tick's sound is given out."""
         self._given = tick.position
+        if self._begun is not None:
+            self._lag = max(0.0, self._clock.now() - self._begun - float(tick.position / self.fps))
         if self._fade_in and tick.spans:
             self._fade_in = False
             count = min(len(tick.sound), round(FADE * self.rate))
@@ -585,11 +592,15 @@ class Session:
         tick = self._timeline.tick(self._given + 1)
         tail = gone[0].sound[:count] * np.linspace(1, 0, min(count, len(gone[0].sound)), dtype=np.float32)
         tick.sound = np.concatenate([tail, tick.sound[len(tail) :]])
+        tick.fades = True
 
     def _hurry(self) -> None:
         """Let what is ready begin before the silence that is already decided is over."""
         line = self._timeline.line
-        if self._timeline.paused or not line or self._thread is None:
+        if self._timeline.paused or self._thread is None:
+            return
+        self._timeline.pass_over()
+        if not line:
             return
         item = line[0]
         if not (item.ready() if isinstance(item, Clip) else item.peek()):
@@ -627,8 +638,9 @@ class Session:
                     if self._closing:
                         break
                     if not self._patient and self._want <= self._given and self._shown is not None:
-                        self._want = self._given + 1 + int(self._last_draw * self.fps)  # it is too late for those before
+                        self._want = self._given + 1 + int(self._usual * self.fps)  # it is too late for those before
                     tick = self._timeline.tick(self._want)
+                    self._prepare()
                     if tick.clip is not None and tick.frame is not None:
                         self._show(self._want, tick.frame.image, -1)
                         continue
@@ -636,8 +648,9 @@ class Session:
                 frame = next(frames)
                 with self._lock:
                     self._drawn += 1
-                    self._last_draw = self._clock.now() - begin
-                    self._drawing += self._last_draw
+                    took = self._clock.now() - begin
+                    self._drawing += took
+                    self._usual += 0.2 * (took - self._usual)
                     place = self._places.pop(frame.index, None)
                     if place is not None and place >= self._want:
                         self._show(place, frame.image, frame.index)
@@ -663,13 +676,14 @@ class Session:
                     return
                 self._hurry()
                 pieces = self._next_heard()
+                self._prepare()
             yield from pieces
 
     def _next_heard(self) -> list[Speech]:
         """Return the sound of the next frame of the head's stream, after what has to come before it."""
         jumped = self._fed < self._want or not self._timeline.has(self._fed)
         if jumped:
-            self._fed = max(self._want, self._given + 1)
+            self._fed = self._want if self._timeline.has(self._want) else self._given + 1
         tick = self._timeline.tick(self._fed)
         if tick.clip is not None:  # the head is not seen; it looks ahead at silence
             self._stream += 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from huashen.audio2face import Driver
 from huashen.live.gestures import GESTURES, Gesture, ease
-from huashen.types import ARKIT, Cut, Floats, Motion, Speech
+from huashen.types import ARKIT, ARKIT_INDEX, Cut, Floats, Motion, Speech
 
 MOUTH = 0.12
 """Seconds in which what was cut off gives way: the mouth and the eyes."""
@@ -51,7 +51,7 @@ class Steered:
 
         shown: dict[int, Motion] = {}
         begun: list[tuple[float, Gesture]] = []
-        left: tuple[Floats, Floats] | None = None  # what is left of the motion that was cut off
+        left: tuple[Floats, Floats, float] | None = None  # what is left of the motion that was cut off: weights, head, gap of the lips
         since = dropped = 0
         for k, own in enumerate(self._driver.drive(heard(), fps)):
             if any(k < cut.before for cut in cuts):
@@ -61,7 +61,8 @@ class Steered:
             if cuts:
                 last = shown.get(cuts[-1].after)
                 if last is not None:
-                    left = np.asarray(last.weights - motion.weights), np.asarray(last.head - motion.head)
+                    apart = _gap(last.weights) - _gap(motion.weights)
+                    left = np.asarray(last.weights - motion.weights), np.asarray(last.head - motion.head), apart
                     since = k - 1
                 cuts.clear()
             if left is not None:
@@ -69,14 +70,37 @@ class Steered:
                 if passed >= HEAD:
                     left = None
                 else:
-                    weights = motion.weights + np.float32(1 - ease(passed / (MOUTH + float(1 / fps)))) * left[0]
+                    share = 1 - ease(passed / (MOUTH + float(1 / fps)))
+                    weights = np.clip(motion.weights + np.float32(share) * left[0], 0, 1)
+                    _part(weights, max(0.0, _gap(motion.weights) + share * left[2]))
                     head = motion.head + np.float32(1 - ease(passed / HEAD)) * left[1]
-                    motion = replace(motion, weights=np.clip(weights, 0, 1), head=head)
+                    motion = replace(motion, weights=weights, head=head)
             motion = replace(motion, dropped=dropped) if dropped else motion
             dropped = 0
             shown[k] = motion
             shown.pop(k - KEPT, None)
             yield motion
+
+
+_CLOSE = ARKIT_INDEX["mouthClose"]
+_OPENS = np.zeros(len(ARKIT), np.float32)
+"""What opens the lips, before they close again: the agreed model of docs/architecture.md."""
+for _name, _size in (("jawOpen", 0.30), ("mouthUpperUp", 0.0175), ("mouthLowerDown", 0.0225), ("mouthPucker", -0.03)):
+    for _full in (_name, f"{_name}Left", f"{_name}Right"):
+        if _full in ARKIT_INDEX:
+            _OPENS[ARKIT_INDEX[_full]] = _size
+
+
+def _gap(weights: Floats) -> float:
+    """Return how far apart the lips are, in distances between the outer corners of the eyes."""
+    return max(0.0, float(_OPENS @ weights)) * (1 - float(weights[_CLOSE]))
+
+
+def _part(weights: Floats, gap: float) -> None:
+    """Set how far the lips close so that they are that far apart: a mean of two poses with shut lips has shut lips."""
+    whole = float(_OPENS @ weights)
+    if whole > 1e-6:
+        weights[_CLOSE] = min(1.0, max(0.0, 1 - gap / whole))
 
 
 def _with(motion: Motion, begun: list[tuple[float, Gesture]], waiting: list[tuple[float, Gesture]], time: float) -> Motion:

@@ -30,10 +30,13 @@ class Tick:
     filler: int = 0
     """Silent frames that the head hears before it, not shown: a mouth that was cut off is closed then."""
 
+    fades: bool = False
+    """Whether what was cut off fades in it."""
+
     @property
     def idle(self) -> bool:
         """Whether nothing is heard or shown of anything that was asked for."""
-        return not self.spans and self.clip is None
+        return not self.spans and self.clip is None and not self.fades
 
 
 class Timeline:
@@ -51,6 +54,7 @@ class Timeline:
         self.paused = False
         self._ticks: deque[Tick] = deque()
         self._first = 0  # the position of the first tick kept
+        self._passed: list[Item] = []  # what is over once the next tick has been given out
         self._cut: int | None = None  # the filler of the next tick made, if that begins anew
 
     @property
@@ -74,6 +78,16 @@ class Timeline:
             self._ticks.popleft()
             self._first += 1
 
+    def pass_over(self) -> None:
+        """Take what is over from the head of the line."""
+        while self.line and self.line[0].over():
+            self._passed.append(self.line.popleft())
+
+    def clear(self) -> None:
+        """Forget the line."""
+        self.line.clear()
+        self._passed.clear()
+
     def idle_from(self, position: int) -> int:
         """Return from where on, at that position or later, nothing but silence has been decided."""
         found = self.end
@@ -88,6 +102,8 @@ class Timeline:
             The ticks taken back.
         """
         gone: list[Tick] = []
+        while self._passed:
+            self.line.appendleft(self._passed.pop())
         while self.end > position:
             tick = self._ticks.pop()
             gone.append(tick)
@@ -116,17 +132,20 @@ class Timeline:
     def _made(self, position: int) -> Tick:
         tick = Tick(position, cut=self._cut is not None, filler=self._cut or 0)
         self._cut = None
+        self.pass_over()
         need = self.samples
         parts: list[Floats] = []
         while need and self.line and not self.paused:
             item = self.line[0]
             if item.over():
-                tick.ends.append(self.line.popleft())
+                self.pass_over()
                 continue
             if isinstance(item, Clip):
                 if not tick.fed and item.ready():
                     tick.clip, tick.frame = item, item.take()
                     tick.sound = tick.frame.audio.samples
+                    self.pass_over()
+                    tick.ends, self._passed = self._passed, []
                     return tick
                 break
             piece = item.peek()
@@ -143,5 +162,7 @@ class Timeline:
             quiet = np.zeros(need, np.float32)
             tick.fed.append(Speech(Audio(quiet, self.rate), aligned=True))
             parts.append(quiet)
+        self.pass_over()
+        tick.ends, self._passed = self._passed, []
         tick.sound = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return tick
