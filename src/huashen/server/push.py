@@ -6,6 +6,9 @@ out; sound is dropped only together with the connection.
 """
 
 import logging
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -31,7 +34,7 @@ PICTURES = 1.0
 SOUND = 5.0
 """Seconds of sound that may wait; then the connection counts as lost."""
 PATIENCE = 8
-"""Seconds to wait for a server."""
+"""Seconds in which a server must take something."""
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between tries to reach a server; the last again and again."""
 GROUP = 2.0
@@ -88,6 +91,8 @@ class Output:
         self._bitrate = bitrate or round(max(600_000, 0.12 * size[0] * size[1] * float(fps)))
         self.name, self._format, self._live = _kind(target)
         self._frames: deque[Frame] = deque()
+        self._relay: subprocess.Popen[bytes] | None = None
+        self._progress = 0.0
         self._come = threading.Condition()
         self._closing = False
         self._condition = Condition(self.name, "connecting", 0, 0, 0, 0)
@@ -100,6 +105,9 @@ class Output:
 
     def put(self, frame: Frame) -> None:
         """Take a frame; called from the room's own thread."""
+        relay = self._relay
+        if relay is not None and time.monotonic() - self._progress > PATIENCE:
+            relay.kill()  # what it hangs in cannot be interrupted; the thread that feeds it gets an error, and begins again
         with self._come:
             if self._closing or self._condition.state == "failed":
                 return
@@ -130,6 +138,8 @@ class Output:
         with self._come:
             self._closing = True
             self._come.notify()
+        if self._relay is not None and self._condition.state != "running":
+            self._relay.kill()  # nothing has been taken: there is nothing to finish
         self._thread.join(PATIENCE + 5)
 
     def _run(self) -> None:
@@ -175,31 +185,68 @@ class Output:
 
     def _connected(self) -> None:
         """Open the target and write to it until the end, or until it breaks."""
-        import av
+        if not self._live:
+            self._write_to(*self._file())
+            return
+        command = [sys.executable, "-m", "huashen.server.relay", self._format]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as relay:
+            assert relay.stdin is not None
+            assert relay.stdout is not None
+            assert relay.stderr is not None
+            try:
+                os.set_blocking(relay.stdout.fileno(), False)
+                self._progress, self._relay = time.monotonic(), relay
+                relay.stdin.write(self._target.encode() + b"\n")
+                relay.stdin.flush()
+                self._write_to(relay.stdin, "flv", {"flvflags": "no_duration_filesize"}, relay.stdout)
+                relay.stdin.close()
+                relay.wait(PATIENCE)
+            except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+                relay.kill()
+                said = relay.stderr.read().decode("utf-8", "replace").strip().splitlines()
+                raise OSError(said[-1] if said else tr("the server takes nothing", "服务器没有响应")) from error
+            finally:
+                self._relay = None
+                relay.kill()
 
-        options = {"rtsp_transport": "tcp"} if self._format == "rtsp" else {}
+    def _file(self) -> tuple[Any, str, dict[str, str]]:
+        """Return what to open for a file or a folder, its format and the format's options."""
         if self._format == "hls":
             folder = Path(self._target)
-            options |= {
-                "hls_time": str(SEGMENT), "hls_list_size": str(SEGMENTS), "hls_flags": _HLS,
-                "hls_segment_filename": str(folder / "part%06d.ts"),
-            }  # fmt: skip
+            length = {"hls_time": str(SEGMENT), "hls_list_size": str(SEGMENTS), "hls_flags": _HLS}
+            return str(folder / "live.m3u8"), "hls", {**length, "hls_segment_filename": str(folder / "part%06d.ts")}
         if self._format == "mp4":  # whole after every key picture, whatever happens next
-            options |= {"movflags": "frag_keyframe+empty_moov+default_base_moof+use_metadata_tags"}
-        path = str(Path(self._target) / "live.m3u8") if self._format == "hls" else self._target
-        with av.open(path, "w", format=self._format, options=options, timeout=PATIENCE if self._live else None) as container:
+            return self._target, "mp4", {"movflags": "frag_keyframe+delay_moov+default_base_moof+use_metadata_tags"}
+        return self._target, self._format, {}
+
+    def _write_to(self, place: Any, kind: str, options: dict[str, str], told: Any = None) -> None:
+        """Write to a place what comes.
+
+        Args:
+            place: a path, or a relay's standard input.
+            kind, options: the format's.
+            told: where a relay tells that the server takes what it is given; None: a file always does.
+        """
+        import av
+
+        connected = told is None
+        new = 1
+        with av.open(place, "w", format=kind, options=options, container_options={"flush_packets": "1"}) as container:
             media.sign(container, title=self._title, engine="live")
             writer = _Writer(container, self._size, self._fps, self._rate, self._bitrate)
-            first = 1
             while (frame := self._next()) is not None:
                 slow = len(self._frames) > PICTURES * self._fps
                 written = writer.write(frame, picture=not slow)
+                self._progress = time.monotonic() if connected else self._progress
+                connected = connected or bool(told.read(1))
+                if not connected:
+                    continue
                 old = self._condition
                 self._condition = replace(
                     old, state="running", frames=old.frames + (not slow), dropped=old.dropped + slow, bytes=old.bytes + written,
-                    connections=old.connections + first, error="",
+                    connections=old.connections + new, error="",
                 )  # fmt: skip
-                first = 0  # what is opened is connected only when it has taken something
+                new = 0
             writer.finish()
 
     def _next(self) -> Frame | None:
