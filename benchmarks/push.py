@@ -1,0 +1,117 @@
+"""A channel pushed to a real RTMP server for a long time: late and dropped pictures, time stamps, memory.
+
+    python benchmarks/push.py [--minutes 5] [--size 320] [--kill]
+
+Wants Debian's nginx with its RTMP module (apt install nginx libnginx-mod-rtmp). A play-list of sentences in two languages runs in a
+loop. With --kill the server is killed half-way and started again ten seconds later. What the server recorded is read back: its last
+time stamp is compared with the clock, and sound with picture.
+"""
+
+import argparse
+import asyncio
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from huashen.config import one_thread_for_matrices
+
+one_thread_for_matrices()
+
+import av  # noqa: E402
+import psutil  # noqa: E402
+
+from huashen.server.house import House, seen_faces  # noqa: E402
+from huashen.server.room import Room  # noqa: E402
+
+MODULE = "/usr/lib/nginx/modules/ngx_rtmp_module.so"
+LIST = "say: Hello and welcome. This is a channel that never stops.\npause: 1\nsay: 欢迎来到直播间，今天我们聊一聊数字人。\npause: 2\n"
+
+
+def serve(folder: Path, port: int) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen(["/usr/sbin/nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL)
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    return process
+
+
+def stamps(path: Path) -> tuple[float, float, float]:
+    """Return the first and last time of the picture, and the last of the sound; times must rise."""
+    first, last, sound = None, -1.0, -1.0
+    with av.open(str(path)) as container:
+        for packet in container.demux():
+            if packet.dts is None:
+                continue
+            at = float(packet.dts * packet.time_base)
+            if packet.stream.type == "video":
+                assert at > last, (at, last)
+                first, last = at if first is None else first, at
+            else:
+                assert at >= sound, (at, sound)
+                sound = at
+    assert first is not None
+    return first, last, sound
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--size", default="320")
+    parser.add_argument("--kill", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        (folder / "got").mkdir()
+        (folder / "got").chmod(0o777)
+        (folder / "nginx.conf").write_text(
+            f"daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log {folder}/errors;\nload_module {MODULE};\n"
+            f"events {{ worker_connections 64; }}\nrtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; record all; "
+            f"record_path {folder}/got; record_unique on; }} }} }}\n"
+        )
+        (folder / "list.txt").write_text(LIST, encoding="utf-8")
+        server = serve(folder, port)
+        room = Room(House(seen_faces(["example"]), {"size": given.size}), {}, id="channel")
+        room.send_to([f"rtmp://127.0.0.1:{port}/live/key"], folder / "list.txt")
+        me = psutil.Process()
+        room.begin()
+        begin, memory, killed = time.monotonic(), [], 0.0
+        while (passed := time.monotonic() - begin) < given.minutes * 60:
+            time.sleep(1)
+            if passed > 20:
+                memory.append(me.memory_info().rss / 1e6)
+            if given.kill and not killed and passed > given.minutes * 30:
+                killed = time.monotonic()
+                server.kill()
+                server.wait()
+            if killed and server.poll() is not None and time.monotonic() - killed > 10:
+                server = serve(folder, port)
+        passed = time.monotonic() - begin
+        condition, numbers = room.outputs[0].condition(), room.numbers()
+        asyncio.run(room.close())
+        server.terminate()
+        server.wait()
+        files = sorted((folder / "got").glob("*.flv"), key=os.path.getmtime)
+        print(f"{passed / 60:.1f} minutes at {given.size}: {condition.frames} pictures pushed ({condition.frames / passed:.2f} a second), "
+              f"{condition.dropped} left out, {condition.connections} connection(s)")
+        print(f"late: {numbers['late_frames']:.0f} of {numbers['frames']:.0f} ({100 * numbers['late_frames'] / numbers['frames']:.3f} %)")
+        tail = max(1, len(memory) // 10)
+        early, late = sum(memory[:tail]) / tail, sum(memory[-tail:]) / tail
+        print(f"memory: {early:.0f} MB at first, {late:.0f} MB at last, peak {max(memory):.0f} MB")
+        for file in files:
+            first, last, sound = stamps(file)
+            apart = 1000 * (sound - last)
+            print(f"received: picture {first:.2f} to {last:.2f} s, sound to {sound:.2f} s; sound less picture at the end {apart:+.0f} ms")
+        print(f"clock less the last time stamp: {passed - last:+.2f} s (what is on its way, and the start)")
+
+
+if __name__ == "__main__":
+    main()
