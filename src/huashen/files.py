@@ -44,6 +44,30 @@ def explained(path: str | os.PathLike[str]) -> Iterator[None]:
         raise OutputError(text) from error
 
 
+@contextmanager
+def alone(lock: Path, busy: str) -> Iterator[None]:
+    """Hold a file that nobody else may hold meanwhile; it is let go when the process ends, however that ends.
+
+    Args:
+        lock: the file; made where it is not there.
+        busy: what to say when another process holds it.
+
+    Raises:
+        OutputError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: there a second process fails when it replaces a file that is open
+        yield
+        return
+    with lock.open("ab") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(busy) from error
+        yield
+
+
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, read once as long as it stays the same."""
     state = path.stat()

@@ -5,12 +5,13 @@ avatar (`huashen.persons`) or, for a clip given as a file, one under `HUASHEN_HO
 may be deleted at any time; those not used for longest are, when together they grow over a limit.
 
 - `manifest.json`: what the clip is, how much of it is there, and how late its sound comes;
-- `points.npz`: the mesh of the face that speaks in every frame, NaN where it is not to be seen;
+- `points.npy`, `corners.npy`: the mesh of the face that speaks in every frame, NaN where it is not to be seen, and where its mouth is;
 - `mouths.npy`: a rectangle of every frame, (n, h, w, 3), read from the disk where it is needed.
 
 The clip itself is not copied: its frames are read from the file.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -32,10 +33,10 @@ from huashen.words import tr
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 BLOCK = 96_000_000
 """Bytes of frames held while a clip runs backwards."""
-MATERIAL = 2_000_000_000
+MATERIAL = 400_000_000
 """Bytes of mouths kept; a longer clip gives those of its beginning."""
 SHORTEST = 5
 """Frames with a face that a clip must have."""
@@ -47,12 +48,14 @@ TIMED = 120.0
 """Seconds of a clip's beginning from which its offset is found."""
 FRONTAL = 40.0
 """Degrees of yaw beyond which the lips' points are guesses."""
+VOTE = 5
+"""Frames between two looks at whether it is still the one meant."""
 TURN = 1.0
 """Seconds from a clip's end within which it may turn round."""
 
 
-Which = int | tuple[float, float]
-"""The face meant: 0 is the largest, or a point x, y in the first frame in which it is seen."""
+Which = int | tuple[float, float] | Path
+"""The face meant: 0 is the largest; or a point x, y in the first frame in which it is seen; or a picture of the one meant."""
 
 
 @dataclass(frozen=True)
@@ -196,16 +199,18 @@ def prepare(
 
     Args:
         path: a video.
-        which: the face that speaks: 0 is the largest, or a point x, y in the first frame in which it is seen.
+        which: the face that speaks. By a picture of the one meant, stretches in which somebody else is followed are left as they are.
         box: x0, y0, x1, y1: the face whose middle is nearest to that of this box.
         folder: where to keep it; among the clips given as files without.
         progress: called with the frames and seconds that are done, and the seconds of the whole.
 
     Raises:
         NoFaceError: there is hardly a face in it.
+        InputError: who is meant by a picture is not sure.
         UnreadableError: it cannot be read.
     """
-    from huashen.face.track import track
+    from huashen.face.likeness import choose
+    from huashen.trail import tracked
 
     place = folder or cached(path, which=which, box=box)
     if (place / "manifest.json").is_file():
@@ -213,19 +218,38 @@ def prepare(
         return opened(place, path)
     if box is not None:
         which = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-    video = media.read_video(path)
-    whole = media.probe(path).seconds or None
     logger.info("following the face through %s", path)
-    nowhere = np.full((478, 3), np.nan, np.float32)
-    points = []
-    for face in track((frame.image for frame in video.frames), which=0 if which is None else which):
-        points.append(nowhere if face is None else face.landmarks.points)
-        if progress is not None:
-            progress(len(points), float(len(points) / video.fps), whole)
-    clip = keep(place, path, np.asarray(points, np.float32).reshape(-1, 478, 3))
+    chosen = choose(path, which) if isinstance(which, Path) else None
+    start = chosen.point if chosen is not None else 0 if which is None or isinstance(which, Path) else which
+
+    def vote(index: int, found: bool, image: Image, face: Face) -> int:
+        return int(chosen.meant(image, face)) if chosen is not None and (found or index % VOTE == 0) else -1
+
+    # Named after the contents: whoever prepares this clip, under whatever name, goes on with it.
+    trail = config.home() / "footage" / f"{_key(path, which)}.trail"
+    records = tracked(path, trail, which=start, vote=vote, progress=progress)
+    points = np.asarray(records["points"])
+    cast = records["vote"]
+    votes = {int(k): bool(cast[k]) for k in np.flatnonzero(cast >= 0)}
+    if votes:
+        points = np.where(_meant(votes, len(points))[:, None, None], points, np.float32(np.nan))
+    try:
+        clip = keep(place, path, points)
+    except NoFaceError:
+        trail.unlink(missing_ok=True)
+        raise
+    trail.unlink(missing_ok=True)
     if folder is None:
         tidy(place)
     return clip
+
+
+def _meant(votes: dict[int, bool], count: int) -> NDArray[np.bool_]:
+    """Return (count,): whether each frame shows the one meant, as the vote before it and most of three votes say."""
+    at = np.array(sorted(votes))
+    cast = np.array([votes[k] for k in at])
+    most = np.convolve(np.pad(cast.astype(int), 1, mode="edge"), np.ones(3, int), "valid") >= 2
+    return np.asarray(most[np.clip(np.searchsorted(at, np.arange(count), side="right") - 1, 0, None)])
 
 
 def cached(path: Path, *, which: Which | None = None, box: tuple[float, float, float, float] | None = None) -> Path:
@@ -295,23 +319,42 @@ def keep(folder: Path, path: Path, points: Floats) -> Footage:
     shape = (above + below, 2 * across, 3)
     count = min(len(points), max(1, MATERIAL // int(np.prod(shape))))
     beside = folder.with_name(folder.name + ".part")
+    need = count * int(np.prod(shape)) + points.nbytes
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(folder.parent).free < need:
+        raise _no_room(folder, need)
     try:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        mouths = np.lib.format.open_memmap(beside / "mouths.npy", mode="w+", dtype=np.uint8, shape=(count, *shape))
-        for image, corner, mouth in zip((frame.image for frame in video.frames), corners, mouths, strict=False):
-            _cut(image, corner, mouth)
-        mouths.flush()
-        np.savez(beside / "points.npz", points=points, corners=corners)
+        mouth = np.empty(shape, np.uint8)
+        with (beside / "mouths.npy").open("wb") as stream:  # not mapped: what is written would stay in memory
+            np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)})
+            size = stream.tell() + count * mouth.nbytes
+            for image, corner in zip((frame.image for frame in video.frames), corners[:count], strict=False):
+                _cut(image, corner, mouth)
+                stream.write(mouth.tobytes())
+            stream.truncate(size)
+        np.save(beside / "points.npy", points)
+        np.save(beside / "corners.npy", corners)
         manifest = {"format": FORMAT, "clip": path.name, "frames": len(points), "with_face": int(seen.sum()), "fps": str(video.fps),
                     "size": list(video.size), "mouths": count, "offset": round(offset, 4), "sure": round(sure, 4)}  # fmt: skip
         (beside / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         beside.replace(folder)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise _no_room(folder, need) from error
         raise OutputError(tr(f"{folder} cannot be written: {error.strerror}", f"无法写入 {folder}：{error.strerror}")) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return opened(folder, path)
+
+
+def _no_room(folder: Path, need: int) -> OutputError:
+    where = folder.parent
+    return OutputError(tr(
+        f"the disk of {where} has no room for the {need / 1e6:.0f} MB that are kept of the clip; free some, or set HUASHEN_HOME elsewhere",
+        f"{where} 所在磁盘放不下该视频的素材（{need / 1e6:.0f} MB）；请腾出空间，或将 HUASHEN_HOME 设到别处",
+    ))  # fmt: skip
 
 
 def opened(folder: Path, path: Path) -> Footage:
@@ -322,8 +365,7 @@ def opened(folder: Path, path: Path) -> Footage:
         path: the clip.
     """
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    with np.load(folder / "points.npz") as stored:
-        points, corners = stored["points"], stored["corners"]
+    points, corners = np.load(folder / "points.npy", mmap_mode="r"), np.load(folder / "corners.npy")
     mouths = np.load(folder / "mouths.npy", mmap_mode="r")
     size = (int(manifest["size"][0]), int(manifest["size"][1]))
     offset, sure = float(manifest["offset"]), float(manifest["sure"])
@@ -367,4 +409,7 @@ def _key(path: Path, which: object) -> str:
     media.probe(path)  # says what is wrong with a file that is missing or none
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if isinstance(which, Path):
+        media.probe(which)
+        which = hashlib.sha256(which.read_bytes()).hexdigest()
     return hashlib.sha256(f"{FORMAT} {digest} {which}".encode()).hexdigest()[:12]

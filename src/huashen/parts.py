@@ -22,7 +22,7 @@ from pathlib import Path
 
 from huashen import media
 from huashen.errors import InputError, OutputError
-from huashen.files import explained, replacing
+from huashen.files import alone, explained, replacing
 from huashen.flow import prefetch
 from huashen.types import Video
 from huashen.words import tr
@@ -101,7 +101,9 @@ def going_on(goal: Path, key: str, *, resume: bool, overwrite: bool) -> Iterator
     folder = _folder(goal)
     with explained(goal):
         folder.mkdir(exist_ok=True)
-    with _alone(folder):
+    busy = tr(f"{goal} is being written by another huashen; wait for it, or name another output",
+              f"另一个 huashen 正在写入 {goal}；请等待其完成，或换一个输出文件名")  # fmt: skip
+    with alone(folder / "lock", busy):
         parts = _found(goal, key)
         if parts.frames and resume and parts.told.get("key") != key:
             raise _stale(parts)
@@ -168,30 +170,6 @@ def _long(parts: Parts) -> str:
     from huashen.terminal import span
 
     return span(float(parts.frames / Fraction(str(parts.told.get("fps", "25")))))
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder, which ends with the process however that ends.
-
-    Raises:
-        OutputError: another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows: a second process at the same file then fails when it replaces a part that is open
-        yield
-        return
-    with (folder / "lock").open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            goal = folder.with_suffix("")
-            raise OutputError(tr(
-                f"{goal} is being written by another huashen; wait for it, or name another output",
-                f"另一个 huashen 正在写入 {goal}；请等待其完成，或换一个输出文件名",
-            )) from error  # fmt: skip
-        yield
 
 
 def _clear(folder: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from huashen.errors import InputError
 from huashen.face.mediapipe import Region, moved
 from huashen.face.pose import MODEL, STILL
-from huashen.face.track import _eased, _steadied, choose, track
+from huashen.face.track import _eased, _steadied, choose, is_cut, track
+from huashen.face.track import follow as followed
 from huashen.types import Box, Face, Floats, Image, Landmarks
 
 
@@ -129,6 +130,47 @@ def test_the_crop_rests_on_a_still_face_and_jumps_with_a_moving_one() -> None:
     assert (far.x, far.y, far.side, far.angle) == pytest.approx((140, 90, 230, 0.4), rel=0.01)
     round_the_back = _eased(Region(0, 0, 100, 3.1), Region(0, 0, 100, -3.1))
     assert round_the_back.angle > 3.1
+
+
+def test_following_goes_on_as_if_it_had_never_stopped() -> None:
+    script = [[face(200 + 3 * k, 200, shake=0.001, seed=k)] if k not in (7, 8, 20) else [] for k in range(30)]
+    images = list(pictures(30))
+    whole = list(followed(images, finder=Scripted(script)))  # type: ignore[arg-type]
+    for stop in (1, 5, 8, 9, 21, 29):
+        rest = list(followed(images[stop:], finder=Scripted(script), after=whole[stop - 1][1]))  # type: ignore[arg-type]
+        for (ours, trail), (theirs, other) in zip(rest, whole[stop:], strict=True):
+            assert (ours is None) == (theirs is None)
+            if ours is not None and theirs is not None:
+                np.testing.assert_array_equal(ours.landmarks.points, theirs.landmarks.points)
+            assert (trail.region, trail.lost, trail.cuts) == (other.region, other.lost, other.cuts)
+
+
+def shot(seed: int) -> Image:
+    small = np.random.default_rng(seed).integers(0, 200, (5, 7, 3), np.uint8)
+    return np.repeat(np.repeat(small, 80, 0), 86, 1)[:400, :600]
+
+
+def test_after_a_cut_the_one_meant_is_looked_for_anew() -> None:
+    """Where the face was, somebody else is after the cut; the one meant, the larger, is elsewhere."""
+    script = [[face(150, 200, 60)]] * 6 + [[face(450, 200, 90), face(150, 200, 60)]] * 6
+    images = [shot(1).copy() for _ in range(6)] + [shot(2).copy() for _ in range(6)]
+    for k, image in enumerate(images):
+        image[0, 0] = k
+    found = [one for one, _ in followed(images, finder=Scripted(script))]  # type: ignore[arg-type]
+    assert all(middle(f) < 300 for f in found[:6])
+    assert all(middle(f) > 300 for f in found[6:])
+
+
+def test_a_cut_is_told_from_motion_flashes_and_fading_light() -> None:
+    from huashen.face.track import _scene
+
+    one, two = _scene(shot(1)), _scene(shot(2))
+    assert is_cut(one, two)
+    assert not is_cut(one, _scene(np.roll(shot(1), 12, 1)))
+    assert not is_cut(one, _scene(np.clip(shot(1).astype(int) + 55, 0, 255).astype(np.uint8)))  # a flash
+    near = shot(1).copy()
+    near[100:300, 100:320] = 250  # something large comes into the picture
+    assert not is_cut(one, _scene(near))
 
 
 def test_nothing_is_read_ahead() -> None:
