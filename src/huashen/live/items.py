@@ -414,6 +414,11 @@ class Clip(Item):
         """Return whether it can begin, or go on."""
         return self._finished or (bool(self._held) and (self._last is not None or len(self._held) >= FRAMES // 2))
 
+    @property
+    def running(self) -> bool:
+        """Whether it has begun: then it is not left before its end, however slowly it is read."""
+        return self._last is not None
+
     def over(self) -> bool:
         """Return whether all of it has its place on the timeline."""
         return self._finished and not self._held

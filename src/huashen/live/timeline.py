@@ -141,7 +141,7 @@ class Timeline:
                 self.pass_over()
                 continue
             if isinstance(item, Clip):
-                if not tick.fed and item.ready():
+                if not tick.fed and (item.running or item.ready()):
                     tick.clip, tick.frame = item, item.take()
                     tick.sound = tick.frame.audio.samples
                     self.pass_over()
