@@ -55,7 +55,7 @@ class Avatar:
 def from_image(
     image: Image,
     *,
-    which: int | tuple[float, float] | None = None,
+    which: int | tuple[float, float] | Path | None = None,
     box: tuple[float, float, float, float] | None = None,
     name: str = "",
     source: Path | None = None,
@@ -64,14 +64,15 @@ def from_image(
 
     Args:
         image: (h, w, 3) uint8 RGB.
-        which: the face that shall speak: its index, the largest being 0, or a point x, y in pixels on or near it.
+        which: the face that shall speak: its index, the largest being 0; a point x, y in pixels on or near it; or a picture of the one
+            meant.
         box: x0, y0, x1, y1 in pixels: look for the face there only.
         name: what to call the avatar.
         source: the file the picture came from, for messages.
 
     Raises:
         NoFaceError: no face was found.
-        InputError: `which` or `box` does not fit the picture.
+        InputError: `which` or `box` does not fit the picture, or who is meant is not sure.
     """
     shown = str(source) if source else tr("the picture", "图片")
     height, width = image.shape[:2]
@@ -92,6 +93,10 @@ def from_image(
                 f"{shown} 中有 {len(faces)} 张人脸，--which 可取 0 到 {len(faces) - 1}；给出的是 {which}",
             ))  # fmt: skip
         face = faces[which]
+    elif isinstance(which, Path):
+        from huashen.face.likeness import pick
+
+        face = pick(image, faces, which, shown)
     else:
         face = min(faces, key=lambda f: float(np.hypot((f.box.x0 + f.box.x1) / 2 - which[0], (f.box.y0 + f.box.y1) / 2 - which[1])))
     return Avatar(image, face, _mask(image, face), name, source)
