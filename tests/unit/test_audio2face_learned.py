@@ -1,7 +1,9 @@
 """The mouth from sound by the network."""
 
 import time
+import wave
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,3 +102,49 @@ def test_is_much_faster_than_sound(sentence: Audio) -> None:
     for _ in range(3):
         frames += len(list(Hear().drive([Speech(sentence)], Fraction(25))))
     assert frames / 25 / (time.process_time() - begun) > 15  # docs/benchmarks.md has the measured number
+
+
+def test_a_telephone_two_channels_and_clipping_still_speak(sentence: Audio) -> None:
+    import soxr
+
+    plain = gap(moved(soxr.resample(sentence.samples, sentence.rate, 16000)))
+    wide = np.asarray(soxr.resample(sentence.samples, sentence.rate, 96000), np.float32)
+    narrow = np.asarray(soxr.resample(sentence.samples, sentence.rate, 8000), np.float32)
+    loudest = np.abs(sentence.samples).max()
+    clipped = np.clip(sentence.samples, -0.25 * loudest, 0.25 * loudest)
+    for samples, rate, least in ((wide, 96000, 0.95), (narrow, 8000, 0.8), (clipped, sentence.rate, 0.7)):
+        other = gap(moved(samples, rate))
+        n = min(len(plain), len(other))
+        assert np.corrcoef(plain[:n], other[:n])[0, 1] > least
+        assert other[:n].max() < 0.36
+
+
+def test_an_empty_channel_beside_the_voice_changes_nothing(sentence: Audio, tmp_path: Path) -> None:
+    from huashen.media import read_audio
+
+    both = np.stack([sentence.samples, np.zeros_like(sentence.samples)], 1)
+    with wave.open(str(tmp_path / "stereo.wav"), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(sentence.rate)
+        file.writeframes((np.clip(both, -1, 1) * 32767).astype("<i2").tobytes())
+    heard = np.concatenate([piece.samples for piece in read_audio(tmp_path / "stereo.wav")])
+    plain, other = gap(moved(sentence.samples, sentence.rate)), gap(moved(heard, sentence.rate))
+    n = min(len(plain), len(other))
+    assert np.corrcoef(plain[:n], other[:n])[0, 1] > 0.95
+
+
+def test_silence_keeps_the_mouth_shut_before_between_and_after(sentence: Audio) -> None:
+    still = np.zeros(2 * sentence.rate, np.float32)
+    said = len(sentence.samples) / sentence.rate
+    values = gap(moved(np.concatenate([still, sentence.samples, still, sentence.samples, still]), sentence.rate))
+    for begin in (0.3, 2 + said + 0.3, 4 + 2 * said + 0.3):
+        assert values[int(begin * 50) : int((begin + 1.4) * 50)].max() < 0.02
+    assert gap(moved(np.zeros(3 * 16000, np.float32))).max() == 0
+
+
+def test_two_voices_at_once_move_one_mouth_as_far_as_one(sentence: Audio) -> None:
+    both = sentence.samples + np.roll(sentence.samples, sentence.rate) * np.float32(0.8)
+    values = gap(moved(both, sentence.rate))
+    assert 0.1 < np.percentile(values[25:-25], 95) < 0.28
+    assert values.max() < 0.36

@@ -41,7 +41,7 @@ def train_audio2face(
     ))] = 6,
     times: Annotated[float, typer.Option("--times", metavar="N", min=0.1, help=tr(
         "how often the clips are gone through", "遍历视频的次数"
-    ))] = 25.0,
+    ))] = 60.0,
 ) -> None:
     """Train a driver."""
     from importlib.util import find_spec
