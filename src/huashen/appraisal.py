@@ -431,7 +431,7 @@ def _mouth_limits(found: Appraisal) -> Iterator[tuple[int, str]]:
     for count, needs, words in (
         (found.open, (8, 4, 1), tr("the mouth is wide open {} times only: add words with a as in 'father', laugh, count aloud",
                                    "嘴明显张开仅 {} 次：请多说含 a 的字（啊、大、爸），笑一笑，大声数数")),
-        (found.closed, (6, 3, 1), tr("the lips are shut {} times only: add pauses, and words with m, b and p",
+        (found.closed, (6, 3, 0), tr("the lips are shut {} times only: add pauses, and words with m, b and p",
                                      "双唇闭合仅 {} 次：请留些停顿，多说含 b、p、m 的字")),
         (found.wide, (4, 2, 0), tr("the mouth is spread {} times only: add words with ee as in 'cheese', smile",
                                    "嘴角拉开仅 {} 次：请多说含 i 的字（一、七、你），笑一笑")),
