@@ -1,0 +1,76 @@
+"""How well the document search answers: the share of questions answered right, and of unanswerable ones refused, for each language.
+
+    python benchmarks/chat.py                 # tests/questions/test, which nothing was fitted on
+    python benchmarks/chat.py --set dev       # the questions the search was fitted on
+    python benchmarks/chat.py --set dev --misses
+
+A question is answered right when the passage that is told holds the expected words and the engine is sure enough of it to say it.
+"""
+
+import argparse
+import csv
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from huashen.chat.documents import passages
+from huashen.chat.faq import THRESHOLD
+from huashen.chat.search import Index
+
+QUESTIONS = Path(__file__).resolve().parent.parent / "tests" / "questions"
+
+
+def asked(folder: Path) -> list[tuple[str, str]]:
+    """Return the questions of a folder, each with words of the passage that answers it ("" where none does)."""
+    with (folder / "questions.csv").open(encoding="utf-8", newline="") as file:
+        return [(row["question"], row["expected"]) for row in csv.DictReader(file)]
+
+
+def counts(folder: Path, *, threshold: float = THRESHOLD, misses: bool = False) -> Counter[str]:
+    """Return how many questions of a folder were answerable, found (right passage first), right (and said), foreign, and refused."""
+    index = Index(passages(folder / "docs", keep=False))
+    found: Counter[str] = Counter(passages=len(index.passages))
+    for question, expected in asked(folder):
+        hits = index.search(question, count=1)
+        said = bool(hits) and hits[0].sure >= threshold
+        first = bool(expected and hits) and expected in hits[0].passage.text
+        found["answerable" if expected else "foreign"] += 1
+        found["found"] += first
+        found["right"] += first and said
+        found["wrong"] += bool(expected) and said and not first
+        found["refused"] += not expected and not said
+        if misses and (said != bool(expected) or first != bool(expected)):
+            print(f"{'said' if said else 'kept':5} {hits[0].sure if hits else 0:.2f} {question} | wants {expected or 'nothing'} "
+                  f"| first: {hits[0].passage.text[:50] if hits else ''!r}")  # fmt: skip
+    return found
+
+
+def main() -> None:
+    """Print a line for each set of documents and each language."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", default="test", help="a folder of tests/questions")
+    parser.add_argument("--threshold", type=float, default=THRESHOLD)
+    parser.add_argument("--misses", action="store_true", help="show what went wrong; do not use it on the test set")
+    options = parser.parse_args()
+    begun = time.perf_counter()
+    whole: dict[str, Counter[str]] = {}
+    for folder in sorted((QUESTIONS / options.set).iterdir()):
+        found = counts(folder, threshold=options.threshold, misses=options.misses)
+        show(folder.name, found)
+        whole.setdefault(folder.name[:2], Counter()).update(found)
+    for lang, found in whole.items():
+        show(f"all {lang}", found)
+    total = sum(found["answerable"] + found["foreign"] for found in whole.values())
+    print(f"{1000 * (time.perf_counter() - begun) / total:.1f} ms a question, indexing included", file=sys.stderr)
+
+
+def show(name: str, found: Counter[str]) -> None:
+    """Print one line."""
+    whole, foreign = found["answerable"], found["foreign"]
+    print(f"{name:16} {found['passages']:4} passages  first {found['found'] / whole:6.1%}  right {found['right'] / whole:6.1%}  "
+          f"wrong {found['wrong'] / whole:6.1%} of {whole}   refused {found['refused'] / max(1, foreign):6.1%} of {foreign}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
