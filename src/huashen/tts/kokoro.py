@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from huashen import config
+from huashen.device import onnx
 from huashen.errors import EngineError, MissingWeightsError, UnknownEngineError
 from huashen.tts.remote import Said, speak, speed_within
 from huashen.types import Speech
@@ -52,10 +53,10 @@ class Kokoro:
                     f"{path.parent} 中没有 {path.name}；请从 https://github.com/thewh1teagle/kokoro-onnx/releases 下载后放入",
                 ))  # fmt: skip
         try:
-            self._model: Any = kokoro_onnx.Kokoro(str(paths[0]), str(paths[1]))
+            self._model: Any = kokoro_onnx.Kokoro.from_session(onnx(paths[0]), str(paths[1]))
         except (OSError, ValueError, RuntimeError) as error:
             raise EngineError(tr(f"{paths[0]} is no Kokoro model: {error}", f"{paths[0]} 不是 Kokoro 模型：{error}")) from error
-        self._names = sorted(self._model.get_voices())
+        self._names: list[str] = sorted(self._model.get_voices())
         self._voice = voice or "female"
         if self._voice not in ("female", "male", *self._names):
             have = ", ".join(self.voices()[:12])

@@ -1,5 +1,6 @@
 """Piper: natural voices in thirty languages that run on a processor many times faster than real time; the user brings the voice's files."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from huashen import config
+from huashen.device import onnx
 from huashen.errors import EngineError, InputError, MissingWeightsError
 from huashen.tts.remote import Said, speak, speed_within
 from huashen.types import Speech
@@ -33,17 +35,20 @@ class Piper:
     phones = False
 
     def __init__(self, *, voice: str | None = None, lang: str | None = None, speed: float = 1.0, speaker: int = 0) -> None:
-        from piper import PiperVoice
+        from piper import PiperConfig, PiperVoice
 
         self._speed = speed_within(speed)
         path = _found(voice, self.voices())
         try:
-            self._voice: Any = PiperVoice.load(path)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise EngineError(tr(
-                f"{path} is no Piper voice ({type(error).__name__}); its .onnx.json must lie beside it",
-                f"{path} 不是 Piper 嗓音（{type(error).__name__}）；对应的 .onnx.json 须放在一起",
-            )) from error  # fmt: skip
+            told = json.loads(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
+            self._voice: Any = PiperVoice(session=onnx(path), config=PiperConfig.from_dict(told))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EngineError(
+                tr(
+                    f"{path} is no Piper voice ({type(error).__name__}); its .onnx.json must lie beside it",
+                    f"{path} 不是 Piper 嗓音（{type(error).__name__}）；对应的 .onnx.json 须放在一起",
+                )
+            ) from error
         count = self._voice.config.num_speakers
         if not 0 <= speaker < max(1, count):
             raise InputError(
