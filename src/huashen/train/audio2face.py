@@ -505,17 +505,17 @@ def calibrated(said: Sequence[Array], seen: Sequence[Array]) -> tuple[Array, Arr
         seen: (frames, channels) measured.
 
     Returns:
-        (2, channels) factor and shift for every channel, then the gap's quantiles: guessed (after that), and in shares of the speaker's
-        95th percentile.
+        (2, channels) factor and shift for every channel; then gaps as guessed (after that), and what shares of the speaker's 95th
+        percentile they mean.
     """
     one, two = np.concatenate(said), np.concatenate(seen)
     factor = two.std(0) / np.maximum(one.std(0), 1e-6)
     line = np.stack([factor, two.mean(0) - factor * one.mean(0)])
-    levels = np.array([1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99.5])
-    guessed = np.percentile(one[:, 0] * line[0, 0] + line[1, 0], levels)
-    share = np.clip(0.35 + 0.3 * np.percentile(two[:, 0], levels), 0.0, 1.5)
+    # As in `take`: a straight line. Matching quantiles would cost 0.02 of correlation.
+    guessed = np.linspace(-3.0, 3.0, 49)
+    share = np.clip(0.35 + 0.3 * guessed, 0.0, 1.25)
     # As lively as what was seen, a guess that is half wrong would hurry more: at 0.85 it goes as fast. What is shut stays shut.
-    share -= (1 - _LIVELY) * (share - share[len(share) // 2]) * np.minimum(share / 0.3, 1.0)
+    share -= (1 - _LIVELY) * (share - 0.35) * np.minimum(share / 0.3, 1.0)
     return line, guessed, share
 
 
