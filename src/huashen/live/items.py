@@ -151,6 +151,10 @@ class Item:
         """Return what comes next of it, None as long as nothing does."""
         return next((piece for piece in self._pieces if piece.taken < piece.size), None)
 
+    def may(self, lead: float) -> bool:
+        """Return whether its next sound may have its place, where so many seconds more are needed before they can come."""
+        return True
+
     def known(self) -> float:
         """Return how many seconds of it are certain to follow each other from now on."""
         return float("inf")
@@ -337,13 +341,15 @@ class Feed(Item):
         if self._source is not None:
             self._run(self._read, f"feed {self.id}")
 
-    def peek(self) -> Piece | None:
-        """Return the next stretch; after it has run dry not before some more has come."""
-        if self._dry and not self._finished and self._waiting() < BUFFERED:
-            return None
-        found = super().peek()
-        self._dry = found is None
-        return found
+    def may(self, lead: float) -> bool:
+        """Return whether it may go on; where it begins, or has run dry, only if what has come outlasts the lead."""
+        if self._finished:
+            return True
+        if self.peek() is None:
+            self._dry = True
+        elif self._dry:
+            self._dry = self._waiting() < BUFFERED + max(0.0, lead) - 1e-6
+        return not self._dry
 
     def known(self) -> float:
         """Return the seconds that have come, less what is kept against jitter."""

@@ -152,7 +152,7 @@ class Session:
         self._ahead, self._patient = ahead, patient
         self._clips = dict(clips or {})
         self._lock = threading.Condition(threading.RLock())
-        self._timeline = Timeline(rate, self.samples)
+        self._timeline = Timeline(rate, self.samples, int(np.ceil(head.lookahead * float(fps))) + ahead + 1)
         self._items: list[Item] = []  # all whose thread may run, or that are not over
         self._count = 0
         self._given = -1  # the last position whose sound was given out
@@ -171,6 +171,7 @@ class Session:
         # Pictures: those drawn and not yet due, and the one that is shown.
         self._ready: deque[tuple[int, Image, int]] = deque()
         self._shown: tuple[int, Image, int] | None = None
+        self._spare: tuple[int, Image, int] | None = None  # drawn for a place whose picture is to be another, in case that one is late
         self._asked_pictures = -1
         self._pictures = self._late = self._drawn = 0
         self._drawing = self._usual = 0.0
@@ -381,11 +382,11 @@ class Session:
                 raise InputError(tr(f"the sound of frame {index} is gone", f"第 {index} 帧的声音已不在"))
             self._hurry()
             while self._given < index:
-                self._give(self._timeline.tick(self._given + 1))
+                self._give(self._tick(self._given + 1))
             self._given = max(self._given, index)
             kept = min(self._given - int(2 * self.fps), self._fed)
             self._timeline.forget(max(kept, self._given - int(BEHIND * self.fps)))
-            tick = self._timeline.tick(index)
+            tick = self._tick(index)
             self._lock.notify_all()
         self._tell()
         return Audio(tick.sound, self.rate)
@@ -406,6 +407,10 @@ class Session:
                 self._check()
             while self._ready and self._ready[0][0] <= index:
                 self._shown = self._ready.popleft()
+            if self._spare is not None and self._spare[0] <= index:
+                if self._spare[0] == index and (self._shown is None or self._shown[0] < index):
+                    self._shown = self._spare
+                self._spare = None
             if self._shown is None:
                 raise EngineError(tr("the session has not been started", "会话尚未开始"))
             place, image, _ = self._shown
@@ -533,9 +538,15 @@ class Session:
         """Return where on the timeline the next sound will be, in seconds."""
         return float((self._given + 1) / self.fps)
 
+    def _tick(self, position: int) -> Tick:
+        """Return a tick; who is patient waits for a clip that is read slowly."""
+        while self._patient and position >= self._timeline.end and self._timeline.starving() and not self._closing:
+            self._lock.wait()
+        return self._timeline.tick(position)
+
     def _give(self, tick: Tick) -> None:
         """Note that a tick's sound is given out."""
-        self._given = tick.position
+        self._given = self._timeline.given = tick.position
         if self._begun is not None:
             self._lag = max(0.0, self._clock.now() - self._begun - float(tick.position / self.fps))
         if self._fade_in and tick.spans:
@@ -589,7 +600,7 @@ class Session:
         if not gone or gone[0].idle:
             return
         count = round(FADE * self.rate)
-        tick = self._timeline.tick(self._given + 1)
+        tick = self._tick(self._given + 1)
         tail = gone[0].sound[:count] * np.linspace(1, 0, min(count, len(gone[0].sound)), dtype=np.float32)
         tick.sound = np.concatenate([tail, tick.sound[len(tail) :]])
         tick.fades = True
@@ -610,8 +621,8 @@ class Session:
         idle = self._timeline.idle_from(min(margin, end))
         known = item.known()
         if known < float("inf"):
-            idle = max(idle, end - int(known * self.fps))
-        if idle < end:
+            idle = max(idle, self._given + 1 + self._timeline.reach - int(known * self.fps))
+        if idle < end and item.may(self._timeline.lead(idle)):  # else it would not begin there, and the head be cut off again and again
             self._timeline.revoke(idle)
             self._rewind(idle)
 
@@ -621,7 +632,8 @@ class Session:
         self._fed = min(self._fed, position)
         self._places = {frame: place for frame, place in self._places.items() if place < position}
         while self._ready and self._ready[-1][0] >= position:
-            self._ready.pop()
+            picture = self._ready.pop()
+            self._spare = picture if picture[0] == position else None
         self._lock.notify_all()
 
     # --- the head's thread -------------------------------------------------------------------------------------------------------
@@ -639,7 +651,7 @@ class Session:
                         break
                     if not self._patient and self._want <= self._given and self._shown is not None:
                         self._want = self._given + 1 + int(self._usual * self.fps)  # it is too late for those before
-                    tick = self._timeline.tick(self._want)
+                    tick = self._tick(self._want)
                     self._prepare()
                     if tick.clip is not None and tick.frame is not None:
                         self._show(self._want, tick.frame.image, -1)
@@ -684,7 +696,7 @@ class Session:
         jumped = self._fed < self._want or not self._timeline.has(self._fed)
         if jumped:
             self._fed = self._want if self._timeline.has(self._want) else self._given + 1
-        tick = self._timeline.tick(self._fed)
+        tick = self._tick(self._fed)
         if tick.clip is not None:  # the head is not seen; it looks ahead at silence
             self._stream += 1
             return [self._silence()]

@@ -45,10 +45,14 @@ class Timeline:
     Args:
         rate: samples a second.
         samples: samples of a frame.
+        reach: frames that are asked for ahead of those given out.
     """
 
-    def __init__(self, rate: int, samples: int) -> None:
+    def __init__(self, rate: int, samples: int, reach: int) -> None:
         self.rate = rate
+        self.reach = reach
+        self.given = -1
+        """The last position whose sound was given out."""
         self.samples = samples
         self.line: deque[Item] = deque()
         self.paused = False
@@ -77,6 +81,15 @@ class Timeline:
         while self._ticks and self._first < position:
             self._ticks.popleft()
             self._first += 1
+
+    def lead(self, position: int) -> float:
+        """Return how many seconds of sound past a position are asked for before more can come."""
+        return (self.given + 1 + self.reach - position) * self.samples / self.rate
+
+    def starving(self) -> bool:
+        """Return whether a clip that has begun is read too slowly."""
+        item = self.line[0] if self.line and not self.paused else None
+        return isinstance(item, Clip) and item.running and not item.ready()
 
     def pass_over(self) -> None:
         """Take what is over from the head of the line."""
@@ -148,7 +161,7 @@ class Timeline:
                     tick.ends, self._passed = self._passed, []
                     return tick
                 break
-            piece = item.peek()
+            piece = item.peek() if tick.spans or item.may(self.lead(position)) else None
             if piece is None:
                 break
             count = min(need, piece.size - piece.taken)
