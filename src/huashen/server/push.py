@@ -7,11 +7,13 @@ out; sound is dropped only together with the connection.
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 import numpy as np
 
 from huashen import media
-from huashen.errors import InputError, OutputError
+from huashen.errors import InputError, MissingPartError, OutputError
 from huashen.types import Audio, Frame
 from huashen.words import tr
 
@@ -185,29 +187,34 @@ class Output:
 
     def _connected(self) -> None:
         """Open the target and write to it until the end, or until it breaks."""
+        import av
+
         if not self._live:
             self._write_to(*self._file())
             return
-        command = [sys.executable, "-m", "huashen.server.relay", self._format]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as relay:
-            assert relay.stdin is not None
-            assert relay.stdout is not None
-            assert relay.stderr is not None
-            try:
-                os.set_blocking(relay.stdout.fileno(), False)
-                self._progress, self._relay = time.monotonic(), relay
-                relay.stdin.write(self._target.encode() + b"\n")
-                relay.stdin.flush()
-                self._write_to(relay.stdin, "flv", {"flvflags": "no_duration_filesize"}, relay.stdout)
-                relay.stdin.close()
-                relay.wait(PATIENCE)
-            except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-                relay.kill()
-                said = relay.stderr.read().decode("utf-8", "replace").strip().splitlines()
-                raise OSError(said[-1] if said else tr("the server takes nothing", "服务器没有响应")) from error
-            finally:
-                self._relay = None
-                relay.kill()
+        relay = subprocess.Popen(_relay(self._format), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert relay.stdin is not None
+        assert relay.stdout is not None
+        assert relay.stderr is not None
+        try:
+            os.set_blocking(relay.stdout.fileno(), False)
+            self._progress, self._relay = time.monotonic(), relay
+            relay.stdin.write(self._target.encode() + b"\n")
+            relay.stdin.flush()
+            self._write_to(relay.stdin, "flv", {"flvflags": "no_duration_filesize"}, relay.stdout)
+            relay.stdin.close()
+            relay.wait(PATIENCE)
+        except (av.FFmpegError, OSError, ValueError, subprocess.TimeoutExpired) as error:
+            relay.kill()
+            said = relay.stderr.read().decode("utf-8", "replace").strip().splitlines()
+            raise OSError(said[-1] if said else tr("the connection broke", "连接中断")) from error
+        finally:
+            self._relay = None
+            relay.kill()
+            relay.wait()
+            for pipe in (relay.stdin, relay.stdout, relay.stderr):
+                with suppress(OSError):  # what still waited for a process that is gone
+                    pipe.close()
 
     def _file(self) -> tuple[Any, str, dict[str, str]]:
         """Return what to open for a file or a folder, its format and the format's options."""
@@ -322,10 +329,20 @@ class _Writer:
         return count
 
 
+def _relay(kind: str) -> list[str]:
+    """Return the command of the process that carries a stream; see `relay.py`."""
+    return [sys.executable, "-m", "huashen.server.relay", kind]
+
+
 def _kind(target: str) -> tuple[str, str, bool]:
     """Return what to call a target, its format, and whether it is a connection that may come back."""
     parts = urlsplit(target)
     if parts.scheme in SCHEMES:
+        if parts.scheme == "srt" and not _knows_srt():
+            raise MissingPartError(tr(
+                "PyAV's wheel is built without SRT; install the program ffmpeg, or push to rtmp://",
+                "PyAV 的安装包不含 SRT；请安装 ffmpeg 程序，或改用 rtmp:// 推流",
+            ))  # fmt: skip
         # the last part of an RTMP address is the key to somebody's channel
         shown = parts.path.rpartition("/")[0] + "/…" if parts.path.count("/") > 1 else parts.path
         host = parts.hostname or ""
@@ -347,6 +364,11 @@ def _kind(target: str) -> tuple[str, str, bool]:
     if not path.parent.is_dir():
         raise OutputError(tr(f"there is no folder {path.parent}", f"没有文件夹 {path.parent}"))
     return str(path), formats[path.suffix.lower()], False
+
+
+def _knows_srt() -> bool:
+    """Return whether SRT can be spoken: PyAV's wheels are built without it, the program ffmpeg of most systems with it."""
+    return shutil.which("ffmpeg") is not None
 
 
 def outputs(targets: list[str], size: tuple[int, int], fps: Fraction, rate: int, *, title: str) -> list[Output]:

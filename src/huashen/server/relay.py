@@ -7,7 +7,9 @@ nobody. The address comes on standard input because it holds the key to somebody
 machine. It writes one byte when the server has taken the first packet, and ends with the reason on its error stream.
 """
 
+import subprocess
 import sys
+import threading
 from typing import BinaryIO
 
 OPTIONS = {"rtsp": {"rtsp_transport": "tcp"}}
@@ -41,11 +43,50 @@ def carry(source: BinaryIO, told: BinaryIO, kind: str) -> None:
                 first = False
 
 
+def carry_by_ffmpeg(source: BinaryIO, told: BinaryIO) -> int:
+    """Carry a stream to an SRT address by the program ffmpeg: PyAV's wheels are built without SRT.
+
+    Args:
+        source, told: see `carry`. The byte is written when ffmpeg reports its first progress.
+    """
+    address = source.readline().decode().strip()
+    told_by = ["-hide_banner", "-loglevel", "error", "-nostats", "-progress", "pipe:1", "-stats_period", "0.5"]
+    coming = ["-fflags", "nobuffer", "-analyzeduration", "600000", "-f", "flv", "-i", "pipe:0"]
+    command = ["ffmpeg", *told_by, *coming, "-c", "copy", "-f", "mpegts", address]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    reports = process.stdout
+
+    def watch() -> None:
+        for line in reports:
+            if line.startswith(b"total_size=") and line.strip() not in (b"total_size=0", b"total_size=N/A"):
+                told.write(b"+")
+                told.flush()
+                break
+        for _ in reports:  # read on, or ffmpeg waits for a reader
+            pass
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        while piece := source.read1(65_536):  # type: ignore[attr-defined]
+            process.stdin.write(piece)
+            process.stdin.flush()
+        process.stdin.close()
+    finally:
+        code = process.wait(10)
+    watching.join(1)
+    return code
+
+
 def main() -> int:
     """Carry standard input to where its first line says."""
     import av
 
     try:
+        if sys.argv[1] == "mpegts":
+            return carry_by_ffmpeg(sys.stdin.buffer, sys.stdout.buffer)
         carry(sys.stdin.buffer, sys.stdout.buffer, sys.argv[1])
     except (av.FFmpegError, OSError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error.strerror or error}\n")
