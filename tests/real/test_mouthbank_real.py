@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from huashen import footage, media, studio, weights
+from huashen import footage, media, studio, trail, weights
 from huashen.face.track import track
 from huashen.footage import Footage
 from huashen.talking_head.mouthbank import Bank, redrawn
@@ -79,9 +79,9 @@ def test_a_clip_given_as_a_file_is_prepared_once_and_speaks(real: Path, tmp_path
     store = weights.folder()
     monkeypatch.setattr(weights, "folder", lambda: store)
     monkeypatch.setattr(footage.config, "home", lambda: tmp_path)
-    finder = track
+    finder = trail.tracked
     looked = []
-    monkeypatch.setattr("huashen.face.track.track", lambda *given, **options: looked.append(1) or finder(*given, **options))
+    monkeypatch.setattr("huashen.trail.tracked", lambda *given, **options: looked.append(1) or finder(*given, **options))
     for name in ("one", "two"):
         made = studio.sync(real / "clips" / "sad_katie.mp4", tmp_path / "katie.mp4", tmp_path / f"{name}.mp4", size=128)
         assert made.engines["talking_head"] == "mouthbank"

@@ -1,5 +1,6 @@
 """What mouthbank draws on a drawn clip: the mouth wanted, and nothing else."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from huashen.errors import InputError
 from huashen.footage import Footage
 from huashen.ops import mesh
 from huashen.registry import load
-from huashen.talking_head.mouthbank import AHEAD, POINTS, REACH, Bank, Mouthbank, _fitted, redrawn
+from huashen.talking_head.lowerface import POINTS, REACH, fitted
+from huashen.talking_head.mouthbank import Bank, Mouthbank, Region, redrawn
+from huashen.talking_head.units import AHEAD
 from huashen.types import ARKIT, ARKIT_INDEX, Audio, Floats, Image, Motion, Speech
 from synthetic import clip, portrait
 
@@ -111,22 +114,60 @@ def test_a_shape_is_fitted_exactly_within_reach_and_never_turned_inside_out(bank
         shape = bank.poses.shape[k]
         have = bank.gap[k]
         for gap in (max(0.0, have - 0.9 * REACH), have + 0.5 * REACH):
-            fitted = _fitted(shape, gap, float(bank.width[k]))
-            assert np.linalg.norm(fitted[where[13]] - fitted[where[14]]) == pytest.approx(gap, abs=0.012)
-            assert (fitted[under, 1] - fitted[over, 1]).min() > -1e-6
-        fitted = _fitted(shape, have, float(bank.width[k]) + 0.03)
-        assert np.linalg.norm(fitted[where[61]] - fitted[where[291]]) == pytest.approx(bank.width[k] + 0.03, abs=0.004)
+            made = fitted(shape, gap, float(bank.width[k]))
+            assert np.linalg.norm(made[where[13]] - made[where[14]]) == pytest.approx(gap, abs=0.012)
+            assert (made[under, 1] - made[over, 1]).min() > -1e-6
+        made = fitted(shape, have, float(bank.width[k]) + 0.03)
+        assert np.linalg.norm(made[where[61]] - made[where[291]]) == pytest.approx(bank.width[k] + 0.03, abs=0.004)
 
 
-def test_a_mouth_that_never_opens_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"the mouth hardly opens in drawn\.mp4") as caught:
-        Bank(clip(tmp_path, (96, 96), gap=0.01))
+def test_a_mouth_that_never_opens_in_the_clip_is_drawn_open(tmp_path: Path) -> None:
+    bank = Bank(clip(tmp_path, (160, 180), gap=0.01))
+    points = bank.footage.points
+    assert bank.lack(bank.shut) == 0
+    assert bank.lack(bank.wanted(motion(jawOpen=0.7))[0]) == 1
+    shut = [opening(image, points[k]) for k, image in enumerate(drawn_at(bank, bank.shut))]
+    wide = [opening(image, points[k]) for k, image in enumerate(drawn_at(bank, 0.15))]
+    assert max(shut) < 0.05
+    assert min(wide) > max(shut) + 0.05
+
+
+def test_a_mouth_comes_to_be_drawn_smoothly(tmp_path: Path) -> None:
+    bank = Bank(clip(tmp_path, (96, 96), gap=0.05))
+    most = float(np.nanmax(bank.gap))
+    lacks = np.array([bank.lack(gap) for gap in (0.5 * most, most, most + 0.03, most + 0.04, most + 0.09)])
+    assert lacks[1] == 0
+    assert lacks[-1] == 1
+    assert (np.diff(lacks) >= 0).all()
+    assert 0 < lacks[2] < 1
+
+
+def test_a_short_clip_speaks_all_the_same(tmp_path: Path) -> None:
+    made = drawn_at(Bank(clip(tmp_path, (96, 96), frames=12)), 0.1, 20)
+    assert len(made) == 20
+
+
+def test_a_clip_that_never_shows_the_front_is_refused_in_one_line(tmp_path: Path) -> None:
+    footage = clip(tmp_path, (96, 96), frames=12)
+    aside = footage.points.copy()
+    middle = aside[:, :468].mean(1, keepdims=True)
+    turn = np.array([[np.cos(1.2), 0, np.sin(1.2)], [0, 1, 0], [-np.sin(1.2), 0, np.cos(1.2)]], np.float32)
+    with pytest.raises(InputError, match=r"drawn\.mp4 never shows the mouth from the front") as caught:
+        Bank(replace(footage, points=(aside - middle) @ turn.T + middle))
     assert "\n" not in str(caught.value)
 
 
-def test_a_clip_too_short_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="12 frames only"):
-        Bank(clip(tmp_path, (96, 96), frames=12))
+def test_only_the_lips_change_where_only_the_mouth_is_wanted(drawn: Footage) -> None:
+    changed = []
+    regions: tuple[Region, ...] = ("mouth", "lower-face")
+    for region in regions:
+        most = 0
+        for image, own, points in zip(drawn_at(Bank(drawn, region=region), 0.2, 14), drawn.images(range(14)), drawn.points, strict=False):
+            x, y = (round(float(v)) for v in points[152, :2])
+            chin = slice(y - 2, y + 3), slice(x - 8, x + 8)
+            most = max(most, int(np.abs(image[chin].astype(int) - own[chin]).max()))
+        changed.append(most)
+    assert changed[0] < 0.5 * changed[1]
 
 
 def test_a_picture_is_refused() -> None:

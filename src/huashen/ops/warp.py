@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huashen.types import Floats
+from huashen.types import Floats, Image
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,30 @@ def sample(image: NDArray[Any], at: Floats, *, sharp: bool = True) -> NDArray[An
 
     kind = cv2.INTER_CUBIC if sharp else cv2.INTER_LINEAR
     return np.asarray(cv2.remap(image, np.asarray(at, np.float32), None, kind, borderMode=cv2.BORDER_REPLICATE))  # type: ignore[call-overload]
+
+
+def between(one: Image, two: Image, share: float) -> tuple[Floats, Floats]:
+    """Return where each of two pictures that show the same thing moved is to be fetched so that both show it on the way between.
+
+    Args:
+        one, two: (h, w, 3) uint8, at least 16 pixels each way.
+        share: how far on the way from one to two, 0 to 1.
+
+    Returns:
+        Two (h, w, 2) float32: x, y in pixels, for the one and for the two.
+
+    Source: Kroeger et al., Fast Optical Flow using Dense Inverse Search, 2016 (OpenCV's).
+    """
+    import cv2
+
+    height, width = one.shape[:2]
+    at = np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)), -1)
+    if min(height, width) < 16:
+        return at, at
+    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (one, two)]
+    finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # type: ignore[attr-defined]
+    flow = cv2.GaussianBlur(finder.calc(grey[0], grey[1], None), (0, 0), 1.5)
+    return at - np.float32(share) * flow, at + np.float32(1 - share) * flow
 
 
 def fine(grid: Grid, coarse: Floats) -> Floats:

@@ -55,6 +55,7 @@ class Rig:
         outline = np.concatenate([mesh.UPPER_LIP[0], mesh.LOWER_LIP[0]])
         self._lips, self._lip_places, self._lip_shifts = points[outline, :2], self.local[outline], shifts[:, outline]
         self._roi = _Pixels(image, self._grid)
+        self._points, self._shifts = points[:468, :2], shifts
         self._matte, self._plate = self._background(avatar.mask)
         skin, lip = _colours(image, points, self._seam)
         self._inside = _Inside(image, self.face, self._seam, self._seam.bow(self.local), skin=skin, lip=lip)
@@ -87,15 +88,34 @@ class Rig:
             share = warp.sample(self._matte, fetched - self._roi.origin, sharp=False)
             warped = cv2.blendLinear(warped, self._plate, share, 1 - share)
         if spoken is None:
-            self._open_mouth(warped, weights, amounts, turn)
+            self._open_mouth(warped, self._roi, weights, amounts, turn)
         for eye in self._eyes:
             eye.draw(image, warped, fetched, self._roi, weights, self._carried(eye.place, turn))
         out = image.copy()
         self._roi.paste(out, warped)
         return out
 
-    def _open_mouth(self, canvas: Image, weights: Floats, amounts: Floats, turn: "_Turn | None") -> None:
-        """Draw the mouth into the warped rectangle `canvas`: two layers that part over the inside."""
+    def speak(self, weights: Floats) -> tuple[Image, tuple[int, int], Floats]:
+        """Draw the mouth and what surrounds it, down to the chin, and nothing else: the head does not turn.
+
+        Args:
+            weights: (52,) ARKit weights.
+
+        Returns:
+            The rectangle drawn, the x, y of its corner in the picture, and (468, 2) how far the mesh has moved, pixels.
+        """
+        amounts = _amounts(self._names, weights, self._seam)
+        x0, y0, aside = self._mouth.x0, self._mouth.y0, 0.25 * self.face.unit
+        low = (x0 - aside, y0)
+        grid, (rows, columns) = self._grid.part(*low, x0 + self._mouth.width + aside, y0 + self._mouth.height)
+        pixels = _Pixels(self.image, grid)
+        back = warp.invert(grid, _mix(amounts, self._around[:, rows, columns]))
+        drawn = warp.sample(self.image, pixels.fetch(warp.fine(grid, back)))
+        self._open_mouth(drawn, pixels, weights, amounts, None)
+        return drawn, (grid.x0, grid.y0), _mix(amounts, self._shifts)
+
+    def _open_mouth(self, canvas: Image, outer: "_Pixels", weights: Floats, amounts: Floats, turn: "_Turn | None") -> None:
+        """Draw the mouth into the warped rectangle `canvas`, whose pixels `outer` are: two layers that part over the inside."""
         import cv2
 
         lips = self._lips + _mix(amounts, self._lip_shifts)
@@ -130,7 +150,7 @@ class Rig:
             inside = self._inside.draw(corner, hole[spot], weights, turn or self._head.turn(np.zeros(6, np.float32)))
             share = hole[spot] / np.maximum(upper[spot] + lower[spot] + hole[spot], 1e-3)
             drawn[spot] = cv2.blendLinear(drawn[spot], inside, 1 - share, share)
-        ys, xs = pixels.within(self._roi)
+        ys, xs = pixels.within(outer)
         edge = _rim(pixels.shape, 0.12 * self.face.unit)
         canvas[ys, xs] = cv2.blendLinear(drawn, canvas[ys, xs], edge, 1 - edge)
 
