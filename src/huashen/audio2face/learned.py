@@ -25,7 +25,7 @@ FILE = Path(__file__).with_name("hear.onnx")
 _TOP = 0.21
 """What the 95th percentile of a speaker's gap is here, in distances between the outer eye corners: 0.17 to 0.22 on real people."""
 _WIDE = 0.045  # the same for a standard deviation of the width
-_BACK, _REACH, _ROUND = 20, 7, 4
+_BACK, _REACH, _ROUND = 12, 7, 4
 """Ticks back and ahead: the loudest within, averaged over the last to each side, says whether somebody speaks. Mouths stay open between
 two words: with 7 ticks back, and only 0.4 held to be loud, the gap's correlation is 0.035 less."""
 
@@ -157,7 +157,7 @@ class Hearing:
         """Return the channels, and how closed the lips are, for what the network says."""
         value = dict(zip(self._network.channels, np.clip(said, -3.0, 3.0).tolist(), strict=True))
         self._voices.append(value["voice"])
-        awake = _ease((voice - 0.05) / 0.2) * _ease((max(self._voices) - 0.25) / 0.35)
+        awake = _ease((voice - 0.03) / 0.12) * _ease(max(self._voices) / 0.35)
         share = awake * float(np.interp(value["gap"], *self._network.gap))
         wide = awake * _WIDE * value["width"]
         found = np.zeros(len(CHANNELS) + 1)
