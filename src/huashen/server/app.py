@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 
 from huashen.errors import HuashenError, InputError, MissingError, TooLargeError
 from huashen.server.house import House, loopback
-from huashen.server.room import Room
+from huashen.server.room import BusyError, Room
 from huashen.words import tr
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Service:
         self._rooms: dict[str, Room] = {}
         self._channel = channel
         self._opening = 0
+        self._shutting = False
         self._counts = {"sessions_total": 0, "refused_total": 0, "requests_total": 0, "errors_total": 0, "vanished_total": 0}
         self._begun = time.monotonic()
 
@@ -109,6 +110,7 @@ class Service:
             web.get("/{name}", self._file),
         ])  # fmt: skip
         app.cleanup_ctx.append(self._kept)
+        app.on_shutdown.append(self._shut)
         return app
 
     # ------------------------------------------------------------ at the door
@@ -123,6 +125,8 @@ class Service:
         except RefusedError as refusal:
             headers = {"Retry-After": str(refusal.after)} if refusal.after is not None else {}
             response = web.json_response({"error": refusal.text}, status=refusal.status, headers=headers)
+        except BusyError as error:
+            response = web.json_response({"error": str(error)}, status=429, headers={"Retry-After": str(AGAIN)})
         except TooLargeError as error:
             response = web.json_response({"error": str(error)}, status=413)
         except InputError as error:
@@ -152,7 +156,7 @@ class Service:
         if self._hosts and host not in self._hosts:  # a foreign name that leads here (DNS rebinding)
             raise RefusedError(403, tr(f"this server does not answer to the name '{host}'", f"此服务器不使用名称“{host}”"))
         origin = request.headers.get("Origin")
-        if origin not in (None, "null") and urlsplit(origin).netloc != request.host:
+        if origin is not None and urlsplit(origin).netloc != request.host:  # "null" is a sandboxed frame of anybody's
             raise RefusedError(403, tr("requests from other sites' pages are refused", "拒绝来自其他网站页面的请求"))
         path = request.path
         if not self._token or not (path.startswith("/v1/") or path == "/metrics"):
@@ -163,11 +167,11 @@ class Service:
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             raise RefusedError(401, tr("this needs the server's token: Authorization: Bearer …", "需要服务器令牌：Authorization: Bearer …"))
 
-    def _room(self, request: "web.Request") -> Room:
+    def _room(self, request: "web.Request", *, counted: bool = True) -> Room:
         room = self._rooms.get(request.match_info["id"])
         if room is None:
             raise RefusedError(404, tr("there is no such session; it may have ended", "没有此会话；可能已结束"))
-        if not room.allowed():
+        if counted and not room.allowed():
             raise RefusedError(429, tr("too many requests to this session", "对此会话的请求过多"), 2)
         room.renew()
         return room
@@ -177,7 +181,7 @@ class Service:
             raise RefusedError(413, tr(f"the request is larger than {BODY} bytes", f"请求超过 {BODY} 字节"))
         try:
             value = json.loads(await request.text() or "{}")
-        except (ValueError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # a text of other than UTF-8 is a ValueError too
             raise RefusedError(400, tr("the request's body is no JSON", "请求内容不是 JSON")) from error
         if not isinstance(value, dict):
             raise RefusedError(400, tr("the request's body must be a JSON object", "请求内容须为 JSON 对象"))
@@ -275,6 +279,9 @@ class Service:
             room = await asyncio.to_thread(Room, self.house, wish)
         finally:
             self._opening -= 1
+        if self._shutting:
+            await room.close()
+            raise RefusedError(503, tr("the server is being shut down", "服务器正在关闭"), AGAIN)
         self._rooms[room.id] = room
         self._counts["sessions_total"] += 1
         room.begin()
@@ -288,7 +295,7 @@ class Service:
     async def _close(self, request: "web.Request") -> "web.StreamResponse":
         from aiohttp import web
 
-        await self._end(self._room(request))
+        await self._end(self._room(request, counted=False))  # a session can always be ended
         return web.Response(status=204)
 
     async def _end(self, room: Room) -> None:
@@ -372,7 +379,6 @@ class Service:
             if not waiting.full():  # a listener that reads nothing misses what it did not read
                 waiting.put_nowait(event)
 
-        
         def pass_on(event: dict[str, Any]) -> None:
             loop.call_soon_threadsafe(take, event)
 
@@ -403,10 +409,14 @@ class Service:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        for room in list(self._rooms.values()):
-            await self._end(room)
         for seen in list(self.house.faces):
             self.house.forget(seen)
+
+    async def _shut(self, app: "web.Application") -> None:
+        """End the sessions while those who listen to them are still connected, so that they are told."""
+        self._shutting = True
+        for room in list(self._rooms.values()):
+            await self._end(room)
 
     async def _watch(self) -> None:
         """End sessions that nobody sees any more, or that have lasted too long; forget pictures that nobody uses."""

@@ -45,7 +45,7 @@ class Limits:
     """Bytes of a picture."""
     uploads: int = 32
     """Pictures kept at the same time."""
-    lease: float = 10.0
+    lease: float = 7.0
     """Seconds after which a session that nobody sees is ended."""
     hours: float = 12.0
     """Longest session."""

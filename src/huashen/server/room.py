@@ -44,6 +44,10 @@ class Viewer(Protocol):
     async def close(self) -> None: ...
 
 
+class BusyError(InputError):
+    """Too much waits to be said."""
+
+
 class Room:
     """A live session with its viewers and its conversation; everything in it is its own, but for the prepared face.
 
@@ -205,11 +209,11 @@ class Room:
         """Have a text said after what waits already; return its number.
 
         Raises:
-            InputError: too much waits.
+            BusyError: too much waits.
         """
         if self._live.waiting >= self._house.limits.waiting:
             most = self._house.limits.waiting
-            raise InputError(tr(f"{most} texts wait already; hush first, or wait", f"已有 {most} 段文本在等待；请稍候或先打断"))
+            raise BusyError(tr(f"{most} texts wait already; hush first, or wait", f"已有 {most} 段文本在等待；请稍候或先打断"))
         timed = _Timed()
         return self._spoken(iter((text,)), timed, lambda: None)
 
@@ -291,7 +295,7 @@ class Room:
             return
         try:
             value = json.loads(message)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if isinstance(value, dict) and value.get("type") == "ping":
             viewer.tell({"type": "pong", "at": value.get("at")})

@@ -9,6 +9,7 @@ import logging
 import re
 import time
 from collections import deque
+from contextlib import suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ CLOCK = 90_000
 """Ticks a second of a picture's time, as RTP wants them."""
 HEARD_RATE = 16_000
 """Hz of the microphone's sound for recognition."""
-CONFIRMED = 6.0
+CONFIRMED = 5.0
 """Seconds a browser's receiver reports may be old and still show that somebody is there; they come about once a second."""
 
 
@@ -64,6 +65,8 @@ class Peer:
         """
         import aiortc
 
+        if "a=fingerprint:" not in sdp or "a=ice-ufrag:" not in sdp:  # aiortc finds that out only after it has answered
+            raise InputError(tr("that is no usable WebRTC offer", "WebRTC offer 无法使用"))
         try:
             await self._peer.setRemoteDescription(aiortc.RTCSessionDescription(sdp, "offer"))
             for transceiver in self._peer.getTransceivers():
@@ -72,9 +75,10 @@ class Peer:
                     transceiver.sender.replaceTrack(track)
                     transceiver.direction = "sendrecv" if transceiver.kind == "audio" else "sendonly"
             await self._peer.setLocalDescription(await self._peer.createAnswer())
-        except (ValueError, KeyError, AssertionError, AttributeError, IndexError, aiortc.InvalidStateError) as error:
+        except (ValueError, LookupError, AssertionError, AttributeError, TypeError, RuntimeError, aiortc.InvalidStateError) as error:
             await self.close()
-            raise InputError(tr(f"that is no usable WebRTC offer: {error}", f"WebRTC offer 无法使用：{error}")) from error
+            why = " ".join(str(error).split())[:200]  # aiortc's own words; what it makes of nonsense is an error of any of these kinds
+            raise InputError(tr(f"that is no usable WebRTC offer ({why})", f"WebRTC offer 无法使用（{why}）")) from error
         self.room.join(self)
         # Browsers keep in step only what belongs to one stream; aiortc names one for each track.
         return re.sub(r"(a=msid:|a=ssrc:\d+ msid:)\S+ ", r"\1huashen ", self._peer.localDescription.sdp)
@@ -112,7 +116,8 @@ class Peer:
         self.room.leave(self)
         for task in self._tasks:
             task.cancel()
-        await self._peer.close()
+        with suppress(AttributeError):  # aiortc's own, where an offer was half understood: there is no transport to be stopped
+            await self._peer.close()
 
     def _call(self, what: Any, *arguments: Any) -> None:
         if not self._closed and not self._loop.is_closed():
