@@ -73,6 +73,29 @@ class Settings:
     """How much room the clips given as files may take on the disk, such as "5 GB"."""
     source: str = ""
     """Not a key: the files that were read."""
+    ours: bool = True
+    """Not a key: whether `chat_url` is the user's own, from `HUASHEN_HOME`, and not from whoever wrote the working folder."""
+
+    def chat_key(self) -> str:
+        """Return the key for `chat_url`: the environment's, unless the working folder's file could be sending it to a stranger.
+
+        Raises:
+            InputError: it could: there is a key, and the address is neither `OPENAI_BASE_URL` nor on this machine.
+        """
+        from urllib.parse import urlsplit
+
+        from huashen.errors import InputError
+        from huashen.words import tr
+
+        key, url = service_key(), self.chat_url
+        if not key or not url or self.ours or url.rstrip("/") in ((service_url() or "").rstrip("/"), "https://api.openai.com/v1"):
+            return key
+        if urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1"):
+            return key
+        raise InputError(tr(
+            f"{FILE} of this folder names {url}, where OPENAI_API_KEY is not sent unasked; give --url, or set OPENAI_BASE_URL to it",
+            f"此文件夹的 {FILE} 指定了 {url}，不会擅自把 OPENAI_API_KEY 发往该地址；请用 --url 给出该地址，或设置 OPENAI_BASE_URL",
+        ))  # fmt: skip
 
 
 def settings(folder: Path | None = None) -> Settings:
@@ -85,9 +108,13 @@ def settings(folder: Path | None = None) -> Settings:
     if not paths:
         return Settings()
     merged: dict[str, object] = {}
+    ours = True
     for path in paths:
-        merged |= _read(path)
-    return Settings(**merged, source=", ".join(map(str, paths)))  # type: ignore[arg-type]
+        values = _read(path)
+        if "chat_url" in values:
+            ours = path.resolve() == (home() / FILE).resolve()
+        merged |= values
+    return Settings(**merged, source=", ".join(map(str, paths)), ours=ours)  # type: ignore[arg-type]
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -102,7 +129,7 @@ def _read(path: Path) -> dict[str, object]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(tr(f"{path} is not valid TOML: {error}", f"{path} 不是有效的 TOML：{error}")) from error
-    keys = [field.name for field in fields(Settings) if field.name != "source"]
+    keys = [field.name for field in fields(Settings) if field.name not in ("source", "ours")]
     for key in values:
         if key not in keys:
             have = ", ".join(keys)

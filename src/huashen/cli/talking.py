@@ -31,7 +31,9 @@ def chat(
         typer.Argument(metavar="DOCUMENTS", help=tr("a folder of documents, or one of them", "文档所在文件夹，或一个文档")),
     ] = None,
     ask: Annotated[
-        str | None, typer.Option("--ask", metavar="TEXT", help=tr("the question; without it, a conversation", "问题；不给出则进入对话"))] = None,  # noqa: E501
+        str | None,
+        typer.Option("--ask", metavar="TEXT", help=tr("the question; without it, a conversation", "问题；不给出则进入对话")),
+    ] = None,
     engine: Annotated[
         str | None, typer.Option("--engine", metavar="NAME", help=tr("see: huashen engines", "见 huashen engines"))] = None,
     url: Url = None,
@@ -44,13 +46,13 @@ def chat(
     from huashen.chat.conversation import Conversation
 
     settings = config.settings()
-    model, url = model or settings.chat_model, url or settings.chat_url
+    model = model or settings.chat_model
     name = engine or settings.chat or (("rag" if model else "faq") if documents else "openai")
     options: dict[str, Any] = {}
     if name in ("faq", "rag"):
         options["documents"] = documents
     if name in ("openai", "rag"):
-        options |= {"base_url": url, "model": model}
+        options |= {"model": model, "base_url": url or settings.chat_url, "key": config.service_key() if url else settings.chat_key()}
     talk = Conversation(registry.load("chat", name, **options))
     if ask is not None:
         _answer(talk, ask, sources=sources, as_json=as_json)
