@@ -170,6 +170,21 @@ def test_only_the_lips_change_where_only_the_mouth_is_wanted(drawn: Footage) -> 
     assert changed[0] < 0.5 * changed[1]
 
 
+def test_what_comes_before_the_mouth_is_told_and_the_clips_own_mouth_stays(tmp_path: Path) -> None:
+    free = clip(tmp_path, (160, 180), frames=80)
+    mouths = np.array(free.mouths)
+    mouths[30:40, :, 20:] = (40, 60, 120)
+    bank = Bank(replace(free, mouths=mouths))
+    assert (bank.hidden[30:40] > 0.5).all()
+    assert (bank.hidden[:26] == 0).all()
+    assert (Bank(free).hidden == 0).all()
+    made = drawn_at(bank, 0.2, 60)
+    change = [float(np.abs(a.astype(int) - b).max()) for a, b in zip(made, free.images(range(60)), strict=False)]
+    assert max(change[30:40]) == 0
+    assert max(change[:26]) > 40
+    assert not set(range(30, 40)) & set(bank.search((0.2, 0.5, k) for k in range(60)))
+
+
 def test_a_picture_is_refused() -> None:
     with pytest.raises(InputError, match="give --face a video"):
         Mouthbank(driver=load("audio2face")).animate(portrait((64, 64)), [Speech(SILENT)])

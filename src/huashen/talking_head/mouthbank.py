@@ -250,7 +250,9 @@ class Bank:
                 f"{footage.path.name} 中从未从正面看到嘴；请换一段视频，或该人物的图片",
             ))  # fmt: skip
         self._looks = Looks(footage, self.poses, usable)
-        hidden = self._looks.hidden > 0
+        self.hidden = self._looks.hidden
+        """(n,) in [0, 1]: how surely something is before the mouth."""
+        hidden = self.hidden > 0
         usable[len(footage.mouths) if until is None else until :] = False
         self._units = np.flatnonzero(usable & ~hidden if (usable & ~hidden).any() else usable)
         gaps = np.sort(self.gap[self._units])
@@ -265,7 +267,7 @@ class Bank:
         self._follow = follow(np.nanmedian(shape[self._units], axis=0), whole=region == "lower-face")
         self._whole = region == "lower-face"
         self._chin = Chin(shape[self._units])
-        self._share = _shares(seen & (self._looks.hidden < 0.5), self.poses.yaw)
+        self._share = _shares(seen & (self.hidden < 0.5), self.poses.yaw)
         self._search = Search(self._units, self._broken, self.poses, self._looks, max(top, USUAL / 2))
         nose = np.nan_to_num(footage.points[:, 6, :2])
         self._speed = np.where(self._broken[:, None], 0, np.diff(nose, axis=0, prepend=nose[:1]))

@@ -23,7 +23,7 @@ AROUND = (24, 20)
 """Columns and rows of the small picture of the mouth's surroundings in which what hides a mouth is looked for."""
 STRANGE = 26.0
 """Grey levels by which a part of it must differ from everything that the clip's other frames can explain."""
-HIDDEN = (0.05, 0.20)
+HIDDEN = (0.15, 0.35)
 """The share of such parts from which a mouth begins to be hidden, and is."""
 BLURS = np.array([0.0, 0.5, 0.8, 1.2, 1.8, 2.7, 4.0])
 """Pixels: Gaussian blurs whose effect on a clip's detail is measured."""
@@ -160,18 +160,19 @@ def _strange(around: Floats, skin: NDArray[np.bool_]) -> Array:
     score = np.zeros(len(flat))
     if len(flat) < 50 or skin.sum() < 40:
         return score
-    chosen = np.arange(0, len(flat), max(1, len(flat) // 400))
-    for _ in range(4):
+    # Begun with the frames nearest to the middle of all, and widened.
+    share = np.abs(flat - np.median(flat, axis=0)).mean(1)
+    for axes_kept in (4, 6, 8, 8):
+        fair = np.flatnonzero(share <= max(HIDDEN[0], float(np.percentile(share, 55))))
+        chosen = fair[:: max(1, len(fair) // 400)]
         mean = np.median(flat[chosen], axis=0)
         _, _, axes = np.linalg.svd(flat[chosen] - mean, full_matrices=False)
         away = flat - mean
-        axes = axes[: min(12, len(chosen) // 6)]
+        axes = axes[:axes_kept]
         left = np.abs(away - (away @ axes.T) @ axes).reshape(len(flat), -1, 3).max(2)
         usual = 1.48 * np.median(left[chosen], axis=0) + 2
         share = ((left > STRANGE) & (left > 4 * usual)).mean(1)
         score = np.clip((share - HIDDEN[0]) / (HIDDEN[1] - HIDDEN[0]), 0, 1)
-        fair = np.flatnonzero(share <= max(HIDDEN[0], float(np.percentile(share, 70))))
-        chosen = fair[:: max(1, len(fair) // 400)]
     return score
 
 
