@@ -248,6 +248,8 @@ def chats(name: str | None, docs: Path | None, settings: Settings) -> "dict[str,
         raise InputError(
             tr(f"'{first}' answers from documents: give their folder with --docs", f"“{first}”从文档中找答案：请用 --docs 给出文件夹")
         )
+    if first in ("openai", "rag"):
+        model["key"] = settings.chat_key()  # not to an address that only the working folder's file names
     options: dict[str, dict[str, Any]] = {"faq": {"documents": docs}, "openai": model, "rag": {"documents": docs, **model}}
     found[first] = registry.load("chat", first, **options.get(first, {}))
     return found
