@@ -26,6 +26,7 @@ from huashen import avatar as avatars
 from huashen import footage, media, parts, persons, registry, weights
 from huashen import options as engine_options
 from huashen import subtitles as subtitling
+from huashen.audio2face.align import align, check
 from huashen.avatar import Avatar
 from huashen.errors import InputError, NoSpeechError, OutputError, TooLargeError, UnreadableError
 from huashen.files import file_digest, writable
@@ -198,6 +199,9 @@ def sync(
     face: str | os.PathLike[str] | Avatar | Footage,
     out: str | os.PathLike[str],
     *,
+    text: str | None = None,
+    lang: str | None = None,
+    subtitles: str = "none",
     size: str | int | None = None,
     fps: Fraction | float | str | None = None,
     still: bool = False,
@@ -219,33 +223,48 @@ def sync(
         sound: a sound file, or a video whose sound is taken; that of the very clip that is the face is moved to fit its picture.
         face, out, size, fps, still, seed, which, box, end, engine, options, stages, overwrite, resume, progress: as in
             `say`.
-        driver: the engine that moves the face; without it the one that hears best.
+        text: what is said, where that is known: it is found in the sound, and lips close exactly where they must. Where it does not
+            match, the sound alone counts.
+        lang: the text's language tag; guessed without.
+        subtitles: as in `say`; they need the text.
+        driver: the engine that moves the face; without it the one that hears best, corrected by the text where there is one.
 
     Returns:
         What was made.
 
     Raises:
-        NoSpeechError: the sound is empty or silent.
+        NoSpeechError: the sound is empty or silent, or the text has nothing to say.
+        InputError: subtitles or a language without a text.
         Others: as in `say`.
     """
-    ending = as_end(end)
+    captions, ending = as_subtitles(subtitles), as_end(end)
+    if text is None and (captions != "none" or lang is not None):
+        raise InputError(tr(
+            f"{'subtitles' if captions != 'none' else 'a language'} of recorded speech need its text; add --text or --text-file",
+            f"录音的{'字幕' if captions != 'none' else '语言设置'}需要其文本；请加上 --text 或 --text-file",
+        ))  # fmt: skip
     face = as_known(face, which=which, box=box)
-    goal = as_goal(out, overwrite=overwrite, inputs=(face, sound))
-    driver = driver or HEARD_BY
+    goal = as_goal(out, overwrite=overwrite, inputs=(face, sound), beside=_SUBTITLE_ENDINGS if captions == "file" else ())
+    reader = _reader(lang) if text is not None else None
+    spoken = None if reader is None or text is None else _begun(_spoken(reader, _paragraphs(_checked(text)), _Told()))
     own = _clip_fps(face)
     engine = engine or (CLIP_BY if own else None)
     care = as_stages(stages)
-    head = _head(engine, driver, fps=as_fps((own or 25) if fps is None else fps), still=still, seed=seed, options=options)
-    engines = {"audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine), **_named(care)}
+    pace = as_fps((own or 25) if fps is None else fps)
+    chosen = driver or (None if text is not None else HEARD_BY)
+    head = _head(engine, chosen, fps=pace, still=still, seed=seed, options=options, text=text is not None)
+    mover = _name("audio2face", driver or HEARD_BY)
+    engines = {"audio2face": mover if chosen else f"{mover}+text", "talking_head": _name("talking_head", engine), **_named(care)}
     told = _Told()
     with _warnings(told) as said:
         told.whole = _heard(Path(sound))
-        key = _key(Path(sound), face, size, fps, still, seed, which, box, ending, driver, engine, options, stages)
+        key = _key(Path(sound), text, lang, captions, face, size, fps, still, seed, which, box, ending, driver, engine, options, stages)
         with _going_on(goal, key, resume=resume, overwrite=overwrite) as there:
             avatar = as_avatar(face, size=size, which=which, box=box, progress=progress)
             with closing(_recorded(Path(sound), avatar, told)) as speech:
-                whole = _ended(speech, avatar, told, ending)
-                result = _write(head, avatar, whole, goal, told, there, care=care, engines=engines, progress=progress)
+                known: Iterator[Speech] = speech if spoken is None else align((piece.audio for piece in speech), spoken)
+                whole = _ended(known, avatar, told, ending)
+                result = _write(head, avatar, whole, goal, told, there, care=care, captions=captions, engines=engines, progress=progress)
     return replace(result, warnings=tuple(said))
 
 
@@ -558,6 +577,13 @@ def _heard(path: Path) -> float | None:
     raise NoSpeechError(tr(f"{path} is silent from beginning to end; give a sound with speech", f"{path} 全程静音；请给出有人说话的声音"))
 
 
+def _reader(lang: str | None) -> "Voice":
+    """Return a voice that tells of which sounds a text is made; nobody hears it."""
+    check()
+    reader: Voice = registry.load("tts", "espeak", lang=lang)
+    return reader
+
+
 def _recorded(path: Path, face: Avatar | Footage, told: _Told) -> Generator[Speech, None, None]:
     """Yield recorded sound; a clip's own for its own picture begins with the picture, and comes as late as the mouth does."""
     own = isinstance(face, Footage) and _same(path, face.path)
@@ -621,10 +647,17 @@ def _name(capability: str, name: str | None) -> str:
 
 
 def _head(
-    engine: str | None, driver: str | None, *, fps: Fraction, still: bool, seed: int, options: Mapping[str, object] | None
-) -> "TalkingHead":
+    engine: str | None, driver: str | None, *, fps: Fraction, still: bool, seed: int, options: Mapping[str, object] | None,
+    text: bool = False,
+) -> "TalkingHead":  # fmt: skip
+    """Build what renders, and its driver; with a text and no driver the one that hears, corrected by marks."""
     own = engine_options.checked("talking_head", engine, options or {})
-    mover = registry.load("audio2face", driver, still=still, seed=seed)
+    if driver is None and text:
+        from huashen.audio2face.learned import Hearing, network
+
+        mover = registry.load("audio2face", "visemes", still=still, seed=seed, guess=lambda: Hearing(network()), sure_only=True)
+    else:
+        mover = registry.load("audio2face", driver, still=still, seed=seed)
     head: TalkingHead = registry.load("talking_head", engine, driver=mover, fps=fps, **own)
     return head
 

@@ -256,3 +256,24 @@ def test_real_voices_close_the_lips_and_open_them_as_people_do(voice: str, text:
     for one, two in pairwise(marks):
         if two.start - one.end > 0.3:
             assert values[(time > one.end + 0.08) & (time < two.start - 0.12)].max() < 0.15 * most
+
+
+def test_sure_sounds_only_shut_the_lips_and_leave_the_rest_to_the_guess() -> None:
+    from huashen.audio2face.learned import Hearing, network
+
+    t = np.arange(3 * 16000) / 16000
+    buzz = sum(np.sin(2 * np.pi * 130 * k * t) / k for k in range(1, 20))
+    sound = (0.1 * buzz * (0.6 + 0.4 * np.sin(2 * np.pi * 4 * t))).astype(np.float32)
+
+    def moved(*marks: Mark) -> np.ndarray:
+        driver = Visemes(life=False, guess=lambda: Hearing(network()), sure_only=True)
+        said = Speech(Audio(sound, 16000), marks, aligned=bool(marks))
+        return np.stack([m.weights for m in driver.drive([said], Fraction(25))])
+
+    plain = moved()
+    told = moved(Mark("phone", "ɑ", 1.0, 1.5), Mark("phone", "m", 1.5, 1.6), Mark("phone", "ɑ", 1.6, 2.2))
+    assert plain[37:40, ARKIT_INDEX["mouthClose"]].max() < 1.0
+    assert told[37:40, ARKIT_INDEX["mouthClose"]].max() == 1.0
+    np.testing.assert_array_equal(told[28:33], plain[28:33])  # how far the vowel opens is the guess's
+    round_ = moved(Mark("phone", "u", 1.0, 1.5))
+    assert round_[28:33, ARKIT_INDEX["mouthPucker"]].min() > plain[28:33, ARKIT_INDEX["mouthPucker"]].max() + 0.1

@@ -85,6 +85,23 @@ def test_a_mistyped_line_gets_one_line(words: list[str], said: str, capsys: pyte
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--subtitles", "file"], "subtitles of recorded speech need its text"),
+        (["--lang", "en"], "a language of recorded speech need"),
+        (["--text", "x", "--text-file", "y"], "give either --text or --text-file"),
+        (["--text-file", "nowhere.txt"], "nowhere.txt cannot be read"),
+        (["--text", ""], "the text has nothing to say"),
+    ],
+)
+def test_sync_refuses_a_text_that_is_none(words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "sync", "s.wav", "--face", "f.jpg", "-o", str(tmp_path / "a.mp4"), *words)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"huashen: {said}")
+    assert err.count("\n") == 1
+
+
 def test_an_unforeseen_error_gets_one_line_and_its_traceback_with_debug(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

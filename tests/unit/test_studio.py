@@ -15,6 +15,7 @@ from PIL import Image
 from huashen import config, media, registry, studio
 from huashen.avatar import Avatar
 from huashen.errors import InputError, NoSpeechError, OutputError, TooLargeError, UnknownEngineError
+from huashen.registry import load
 from huashen.types import Audio, Box, Face, Frame, Landmarks, Mark, Speech, Video
 
 RATE = 8000
@@ -213,6 +214,57 @@ def test_recorded_sound_becomes_a_video_of_its_length(voices: list[Counting], av
     assert (result.frames, result.seconds) == (50, 2.0)
     assert {p.total for p in seen} == {2.0}
     assert "tts" not in result.engines
+
+
+def spoken_file(path: Path, text: str) -> Path:
+    """Write what espeak says into a .wav."""
+    said = [piece.audio for piece in load("tts", "espeak", lang="en").speak(text)]
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, said[0].rate, 0, "NONE", ""))
+        file.writeframes((32000 * np.clip(np.concatenate([a.samples for a in said]), -1, 1)).astype("<i2").tobytes())
+    return path
+
+
+@pytest.fixture
+def flat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fake renderer, everything else as it is."""
+    monkeypatch.setenv("HUASHEN_LANG", "en")
+    config.language.cache_clear()
+    def loaded(capability: str, name: str | None = None, **options: object) -> object:
+        return Flat(**options) if capability == "talking_head" else load(capability, name, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(registry, "load", loaded)
+
+
+KNOWN = "My mother bought a map of Paris from a small shop."
+
+
+def test_a_known_text_of_a_recording_becomes_subtitles(flat: None, avatar: Avatar, tmp_path: Path) -> None:
+    pytest.importorskip("pocketsphinx")
+    sound = spoken_file(tmp_path / "s.wav", KNOWN)
+    result = studio.sync(sound, avatar, tmp_path / "a.mp4", text=KNOWN, subtitles="file", fps=25)
+    assert result.warnings == ()
+    assert result.engines["audio2face"] == "hear+text"
+    shown = (tmp_path / "a.srt").read_text(encoding="utf-8")
+    assert KNOWN in " ".join(line for line in shown.splitlines() if line and "-->" not in line and not line.isdigit())
+
+
+def test_a_text_that_is_not_said_gives_one_warning_and_no_subtitles(flat: None, avatar: Avatar, tmp_path: Path) -> None:
+    pytest.importorskip("pocketsphinx")
+    sound = spoken_file(tmp_path / "s.wav", KNOWN)
+    other = "Seven yellow geese are sleeping under the old oak tree, while children are singing loud."
+    result = studio.sync(sound, avatar, tmp_path / "a.mp4", text=other, subtitles="file", fps=25)
+    assert len(result.warnings) == 1
+    assert "does not match" in result.warnings[0]
+    assert "-->" not in (tmp_path / "a.srt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("given", [{"subtitles": "file"}, {"subtitles": "burn"}, {"lang": "en"}, {"text": ""}, {"text": " ... "}])
+def test_subtitles_need_a_text_with_words(given: dict[str, str], flat: None, avatar: Avatar, tmp_path: Path) -> None:
+    sound = spoken_file(tmp_path / "s.wav", KNOWN)
+    with pytest.raises(InputError, match="text"):
+        studio.sync(sound, avatar, tmp_path / "a.mp4", **given)  # type: ignore[arg-type]
+    assert not list(tmp_path.glob("a.*"))
 
 
 def test_what_is_wrong_shows_before_the_picture_is_read(voices: list[Counting], tmp_path: Path) -> None:

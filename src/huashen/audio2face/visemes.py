@@ -38,7 +38,9 @@ _AHEAD = 0.25  # s: nothing that begins later is heeded
 _BEHIND = 0.4
 _NOD_AHEAD = 0.18  # s: a nod begins 0.13 s before its vowel
 _SLACK = np.array([0.2, 0.1, 0.16])  # jaw, upper and lower lip as any consonant leaves them: hurry takes only what is beyond
+_SURE = 0.06  # s over which a sure sound takes over from the guess, and hands back
 _CLOSE, _OPEN = 0.085, 0.085  # s the lips take to meet and to part
+_LIPS: NDArray[np.float64] = np.array([float(name in ("pucker", "funnel", "stretch", "smile")) for name in CHANNELS])
 _TICKS = 1024  # parts of a sample that times are rounded to, so that cutting a stream cannot move a mark by a rounding
 
 
@@ -54,6 +56,8 @@ class _Part:
     seal: float
     held: tuple[float, float]
     """From when to when the lips are as closed as `seal` says."""
+    sure: NDArray[np.float64]
+    """For each channel how far this determines it whoever speaks, in [0, 1]."""
 
 
 class Visemes:
@@ -65,23 +69,25 @@ class Visemes:
         amplitude: size of the mouth's movements, 1 for natural speech; 0 to 2.
         life: whether there is anything besides the mouth.
         guess: begins for each stream what guesses the mouth where nothing tells what is said; the linear filter without it.
+        sure_only: of what marks tell, take only what no sound tells as surely (lips that meet, rounding, hisses); guess the rest.
     """
 
     lookahead = 0.3
 
     def __init__(
         self, *, still: bool = False, seed: int = 0, amplitude: float = 1.0, life: bool = True,
-        guess: Callable[[], Guess] | None = None,
+        guess: Callable[[], Guess] | None = None, sure_only: bool = False,
     ) -> None:  # fmt: skip
         self._still = still
         self._seed = seed
         self._amplitude = amplitude
         self._lively = life
         self._guess = guess
+        self._sure_only = sure_only
 
     def drive(self, speech: Iterable[Speech], fps: Fraction) -> Iterator[Motion]:
         """Yield one Motion a frame; see `Driver`."""
-        score = _Score(self._guess() if self._guess is not None else None)
+        score = _Score(self._guess() if self._guess is not None else None, sure_only=self._sure_only)
         life = Life(still=self._still, seed=self._seed)
         for moment in moments(speech, fps, self.lookahead, score.hear):
             for time, strength in score.beats(moment.end):
@@ -95,7 +101,8 @@ class Visemes:
 class _Score:
     """What is known of the stream about now: the phones, where marks tell everything, and what the sound tells."""
 
-    def __init__(self, guess: Guess | None = None) -> None:
+    def __init__(self, guess: Guess | None = None, *, sure_only: bool = False) -> None:
+        self._sure_only = sure_only
         self._rate = 0
         self._listener = Listener(guess)
         self._parts: deque[_Part] = deque()
@@ -153,11 +160,27 @@ class _Score:
         time = (begin + end) / 2
         told = self._share_told(time)
         mouth = np.zeros(len(CHANNELS) + 1)
+        if self._sure_only:
+            guess = self._listener.mouth(time)
+            sure = told * self._sure(time)
+            mouth[:-1] = guess[:-1] + sure * (self._spoken(begin, end)[:-1] - guess[:-1]) if sure.any() else guess[:-1]
+            near = [p for p in self._parts if p.begin < time + _AHEAD and p.end > time - _BEHIND]
+            mouth[-1] = max(guess[-1], told * self._seal(near, begin, end))
+            return mouth
         if told > 0:
             mouth += told * self._spoken(begin, end)
         if told < 1:
             mouth += (1 - told) * self._listener.mouth(time)
         return mouth
+
+    def _sure(self, time: float) -> NDArray[np.float64]:
+        """Return for each channel how far the sounds about a moment determine it whoever speaks, eased over `_SURE`."""
+        found = np.zeros(len(CHANNELS))
+        for part in self._parts:
+            away = max(part.held[0] - time, time - part.core[1], 0.0)
+            if away < _SURE:
+                found = np.maximum(found, part.sure * _ease(1 - away / _SURE))
+        return found
 
     def _forget(self, time: float) -> None:
         while self._parts and self._parts[0].end < time - _BEHIND:
@@ -259,7 +282,11 @@ def _part(aim: Aim, begin: float, end: float, stress: int) -> _Part:
         core = (from_ + min(0.15 * own, 0.03), to - min(0.2 * own, 0.04))
     # A stop's lips part at its burst, before the mark ends; a nasal's when it ends.
     held = (from_, from_ + (0.6 if aim.kind == "stop" else 0.88) * own)
-    return _Part(from_, to, core, pose, aim.grip.astype(np.float64), aim.seal, held)
+    grip = aim.grip.astype(np.float64)
+    sure = np.clip((grip - 0.4) / 0.6, 0.0, 1.0)
+    if aim.kind == "vowel":  # how far a vowel opens is the speaker's; whether it is round is not
+        sure = sure * _LIPS if pose[_AT["pucker"]] > 0.3 else np.zeros(len(CHANNELS))
+    return _Part(from_, to, core, pose, grip, aim.seal, held, sure)
 
 
 def _fall(x: NDArray[np.float64] | float) -> NDArray[np.float64]:

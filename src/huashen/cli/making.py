@@ -50,6 +50,7 @@ from huashen.cli.parts import (
     as_which,
     chosen_of,
     fetch,
+    known_text,
     put,
     report_result,
     text_of,
@@ -143,6 +144,15 @@ def sync(
     sound: Annotated[Path, typer.Argument(metavar="SOUND", help=tr("a sound file, or a video with sound", "声音文件，或带声音的视频"))],
     face: Face = None,
     out: Out = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", metavar="TEXT", help=tr("what is said, for exact lips and subtitles", "录音的文本，用于精确口型和字幕")),
+    ] = None,
+    text_file: Annotated[
+        Path | None, typer.Option("--text-file", metavar="FILE", help=tr("read that text from a file (UTF-8)", "从文件（UTF-8）读取该文本"))
+    ] = None,
+    lang: Lang = None,
+    subtitles: Captions = None,
     size: Size = None,
     fps: Fps = None,
     still: Still = False,
@@ -174,8 +184,13 @@ def sync(
 
     settings = config.settings()
     goal, who = wanted(out, "-o"), wanted(face or settings.face, "--face")
+    words = None if text is None and text_file is None else known_text(text, text_file)
     given = {"size": size, "fps": fps}
+    if words is not None:  # without a text, what huashen.toml says of languages and subtitles means `say`
+        given |= {"lang": lang, "subtitles": subtitles}
     chosen = chosen_of(given, settings)
+    if words is None:
+        chosen |= {name: value for name, value in (("lang", lang), ("subtitles", subtitles)) if value is not None}
     options = gathered(
         own, weights=weights, paste=paste, pads=pads, resize_factor=resize_factor, rotate=rotate, crop=crop, fixed_box=fixed_box,
         no_smooth=no_smooth, static=static, batch=batch,
@@ -187,6 +202,7 @@ def sync(
             sound,
             who,
             goal,
+            text=words,
             still=still,
             which=as_which(which),
             box=as_box(box),

@@ -228,6 +228,13 @@ def text_of(text: str | None, file: Path | None) -> str | Iterator[str]:
     return _stdin() if text in (None, "-") else text or ""
 
 
+def known_text(text: str | None, file: Path | None) -> str:
+    """Return the text of a recording: what was given, or a file's."""
+    if text is not None and file is not None:
+        raise InputError(tr("give either --text or --text-file", "--text 与 --text-file 只能给出一个"))
+    return _lines(file) if file is not None else text or ""
+
+
 def _lines(file: Path) -> str:
     from huashen.studio import MAX_CHARACTERS
 
