@@ -6,7 +6,8 @@ While `a.mp4` is made, a folder `a.mp4.part` lies beside it:
 - `00000000-00000250.mkv`: the frames 0 to 249 with their sound, the pictures as they will be, the sound not compressed.
 
 A part gets its name when it is whole. When all are there, the pictures are joined as they are and the sound is encoded in one piece, so
-that a video made in two goes is, bit for bit, the one made in one; then the folder goes. Anybody may delete it at any time.
+that a video made in two goes is, bit for bit, the one made in one (but for the stage `denoise`, docs/stages.md); then the folder goes.
+Anybody may delete it at any time.
 """
 
 import json
