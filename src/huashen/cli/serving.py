@@ -243,7 +243,7 @@ def _house(
         ears(asr or settings.asr),
         limits,
         Path() if uploads else None,
-        [_ice(server) for server in ice or ()],
+        [as_ice(server) for server in ice or ()],
     )
     if not quiet:
         note(tr("preparing the face …", "正在准备形象 …"))
@@ -285,7 +285,7 @@ def _run(
     run(house, host=host, port=port, token=token or "", certificate=certificate, key=key, ready=ready, channel=channel)
 
 
-def _ice(value: str) -> dict[str, Any]:
+def as_ice(value: str) -> dict[str, Any]:
     parts = value.split(",")
     if len(parts) not in (1, 3) or not parts[0].startswith(("stun:", "turn:", "turns:")):
         raise InputError(tr(

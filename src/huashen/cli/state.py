@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
@@ -69,15 +70,41 @@ def engines(as_json: Json = False) -> None:
 
 
 @app.command(cls=Command, help=tr("Check this machine, and say what is missing and how to get it", "检查本机，指出缺少什么、如何获得"))
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live", help=tr("what talking live needs: port, UDP, microphone, encoder", "检查实时会话所需：端口、UDP、麦克风、编码器")
+        ),
+    ] = False,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help=tr("with --live: where it would listen", "配合 --live：监听地址"))
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", metavar="N", help=tr("with --live: the port", "配合 --live：端口"))] = 8000,
+    ice: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ice", metavar="URL[,USER,PASSWORD]", help=tr("with --live: a STUN or TURN server", "配合 --live：STUN 或 TURN 服务器")
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Check the machine."""
-    from huashen import doctor as checkup
+    if live:
+        from huashen.cli.serving import as_ice
+        from huashen.server import checkup as live_checkup
 
-    checks = checkup.examine()
+        checks = live_checkup.examine(host=host, port=port, ice_servers=[as_ice(server) for server in ice or ()])
+        words = live_checkup.report(checks)
+    else:
+        from huashen import doctor as checkup
+
+        checks = checkup.examine()
+        words = checkup.report(checks)
     if as_json:
         put(json.dumps([asdict(check) for check in checks], ensure_ascii=False, indent=2))
     else:
-        put(checkup.report(checks))
+        put(words)
     if any(check.state == "missing" for check in checks):
         raise typer.Exit(3)
 

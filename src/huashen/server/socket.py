@@ -110,7 +110,7 @@ class Viewer:
         self._others = deque(other for other in self._others if isinstance(other, str))
 
     async def _send(self, socket: Any) -> None:
-        encoder = _Encoder(self.room.fps) if self.video == "h264" else None
+        encoder = Encoder(self.room.fps) if self.video == "h264" else None
         while not self._closed:
             await self._come.wait()
             self._come.clear()
@@ -137,7 +137,7 @@ def _jpeg(image: Image) -> tuple[int, bytes]:
     return JPEG, contents.tobytes()
 
 
-class _Encoder:
+class Encoder:
     """H.264 without delay: every picture in is a picture out."""
 
     def __init__(self, fps: Fraction) -> None:

@@ -13,9 +13,9 @@ class Stage(Protocol):
     Promises: frames are numbered from 0, all of the size that the returned video states; their sounds joined are those of the frames
     taken in, sample by sample; where the rate stays, so does the number of frames, and frame k is made of frame k. Arrays given are not
     written to. What a frame becomes depends on that video alone: a stage may be used for many, also at once. Memory does not grow with
-    length, and what is more than 50 frames ago weighs next to nothing (`denoise`) or nothing (the others). Where a frame says what of it was drawn anew (`Frame.drawn`),
-    the rest of the picture is not touched, and the word is passed on; a picture that changes size brings its patch to that size, or says
-    None.
+    length, and what is more than 50 frames ago weighs next to nothing (`denoise`) or nothing (the others). Where a frame says what of it
+    was drawn anew (`Frame.drawn`), the rest of the picture is not touched, and the word is passed on; a picture that changes size brings
+    its patch to that size, or says None.
     """
 
     lookahead_frames: int
