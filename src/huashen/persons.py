@@ -30,7 +30,7 @@ from huashen import __version__, config, footage, media, weights
 from huashen import avatar as pictures
 from huashen.appraisal import Appraisal, appraise, appraise_picture
 from huashen.avatar import Avatar
-from huashen.errors import InputError, OutputError, TooLargeError, UnreadableError
+from huashen.errors import HuashenError, InputError, OutputError, TooLargeError, UnreadableError
 from huashen.face.pose import head
 from huashen.footage import Footage
 from huashen.types import Box, Face, Landmarks
@@ -418,9 +418,12 @@ def _footage(
     known = footage.cached(path, which=which, box=box)
     if (known / "manifest.json").is_file():
         shutil.copytree(known, folder, copy_function=_linked)
-    return footage.prepare(
-        copy, which=which, box=box, folder=folder, progress=None if progress is None else lambda *done: progress("track", *done)
-    )
+    try:
+        return footage.prepare(
+            copy, which=which, box=box, folder=folder, progress=None if progress is None else lambda *done: progress("track", *done)
+        )
+    except HuashenError as error:  # it speaks of the copy, which is gone when it is read
+        raise type(error)(str(error).replace(str(copy), str(path))) from error
 
 
 def _linked(source: str, goal: str) -> None:
