@@ -27,17 +27,27 @@ def placed(avatar: Avatar, background: str) -> Avatar:
     """
     if background == "original":
         return avatar
-    height, width = avatar.image.shape[:2]
-    behind = _behind(background, avatar)
+    _check(background)
     if avatar.mask is None:
         raise InputError(tr(
             f"the person in {avatar.name or 'the picture'} cannot be told from the background; keep that, or choose another picture",
             f"无法把 {avatar.name or '图片'} 中的人物与背景分开；请换一张图片，或保留原背景",
         ))  # fmt: skip
+    height, width = avatar.image.shape[:2]
+    behind = _behind(background, avatar)
     share = avatar.mask[..., None]
     front = _without_spill(avatar, width, height)
     mixed = front * share + behind.astype(np.float32) * (1 - share)
     return replace(avatar, image=np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
+
+
+def _check(background: str) -> None:
+    if background not in NAMES and _hex(background) is None:
+        have = ", ".join(NAMES)
+        raise InputError(tr(
+            f"the background cannot be '{background}'; there are: {have}, or a colour such as #203040",
+            f"背景不能是“{background}”；可用的有：{have}，或颜色值，例如 #203040",
+        ))  # fmt: skip
 
 
 def _behind(background: str, avatar: Avatar) -> Image:
@@ -53,12 +63,7 @@ def _behind(background: str, avatar: Avatar) -> Image:
         noise = np.random.default_rng(0).normal(0, 0.8, (height, width, 1))  # else the gradient shows steps after encoding
         return np.asarray(np.clip(light * (126, 138, 160) + noise, 0, 255), np.uint8)
     colour = COLOURS.get(background) or _hex(background)
-    if colour is None:
-        have = ", ".join(NAMES)
-        raise InputError(tr(
-            f"the background cannot be '{background}'; there are: {have}, or a colour such as #203040",
-            f"背景不能是“{background}”；可用的有：{have}，或颜色值，例如 #203040",
-        ))  # fmt: skip
+    assert colour is not None, "looked at by _check"
     out = np.empty((height, width, 3), np.uint8)
     out[:] = colour
     return out
