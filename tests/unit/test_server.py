@@ -704,3 +704,13 @@ def test_the_end_tells_everybody_and_leaves_no_thread(toys: None) -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(5)
         assert not thread.is_alive(), thread.name
+
+
+@pytest.mark.parametrize("voice", ["/etc/passwd", "../me.wav", "me.wav", "a.onnx", ".hidden", "c:\\me"])
+def test_a_stranger_cannot_name_a_file_as_a_voice(voice: str) -> None:
+    from huashen.errors import InputError
+    from huashen.server.room import _checked
+
+    with pytest.raises(InputError, match="name, not a file"):
+        _checked({"tts": "cosyvoice", "voice": voice})
+    assert _checked({"voice": "zh-CN-XiaoxiaoNeural"}) == {"voice": "zh-CN-XiaoxiaoNeural"}

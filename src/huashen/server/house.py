@@ -9,12 +9,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from huashen import registry, studio, weights
 from huashen.config import Settings
-from huashen.errors import InputError, TooLargeError, UnknownEngineError
+from huashen.errors import HuashenError, InputError, TooLargeError
 from huashen.words import tr
 
 if TYPE_CHECKING:
@@ -207,13 +208,16 @@ def _described(capability: str, entry: registry.Entry, **more: Any) -> dict[str,
     return {"name": entry.name, "about": tr(*entry.about), "licence": entry.licence, "default": default, "missing": missing, **more}
 
 
-def _voices(engine: str) -> list[str]:
-    """Return the few voices that a page offers of an engine."""
+@cache
+def _voices(engine: str) -> tuple[str, ...]:
+    """Return the few voices that a page offers of an engine; asked once, for some start a process to know."""
     try:
-        known = registry.load("tts", engine).voices()
-    except (UnknownEngineError, Exception):  # noqa: BLE001 - what cannot be built is told by `missing`
-        return []
-    return list(known[:60])
+        speaker = registry.load("tts", engine)
+    except HuashenError:  # what cannot be built is told by `missing`, or when a session asks for it
+        return ()
+    known = tuple(speaker.voices()[:60])
+    getattr(speaker, "close", lambda: None)()
+    return known
 
 
 def loopback(host: str) -> bool:

@@ -119,16 +119,6 @@ class Output:
                 self._frames.popleft()
             self._come.notify()
 
-    def tell(self, event: dict[str, Any]) -> None:
-        """Take an event; there is nobody to tell."""
-
-    def silence(self) -> None:
-        """Forget nothing: what waits here is a moment old at most."""
-
-    async def alive(self) -> bool:
-        """Return whether it still takes frames."""
-        return self._condition.state != "failed"
-
     async def close(self) -> None:
         """Write what waits and end: a file is whole then."""
         import asyncio

@@ -308,8 +308,10 @@ class Room:
         try:
             for frame in self._live.frames():
                 self._played.put(frame.audio)
-                for viewer in (*self.viewers, *self.outputs):
+                for viewer in list(self.viewers):
                     viewer.put(frame)
+                for output in self.outputs:
+                    output.put(frame)
         except HuashenError as error:
             self.failed = error
             self._tell({"type": "error", "text": str(error)})
@@ -426,6 +428,9 @@ def _checked(wish: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(value, str | int | float) or isinstance(value, bool) or len(str(value)) > 200:
             raise InputError(tr(f"'{name}' must be a short text or a number", f"“{name}”须为短文本或数字"))
     asked = {name: value for name, value in wish.items() if value != ""}
+    voice = str(asked.get("voice", ""))  # some engines take a path for a voice: not from a stranger
+    if "/" in voice or "\\" in voice or voice.startswith(".") or voice.lower().endswith((".wav", ".onnx")):
+        raise InputError(tr("'voice' must be a voice's name, not a file", "“voice”须为嗓音名称，不能是文件"))
     if "size" in asked:
         low, high = SIZES
         if not all(low <= side <= high for side in studio.as_size(asked["size"], (512, 512))):
