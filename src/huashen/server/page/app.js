@@ -57,7 +57,7 @@ function wait(seconds, mine) { // all seats are taken: the queue is the page's o
   setTimeout(() => wait(seconds - 1, mine), 1000);
 }
 
-async function connect(mine, again = 0) {
+async function connect(mine) {
   const shared = { onEvent: hear, onLost: () => lost(mine), microphone };
   line = null;
   if (forced !== "websocket" && globalThis.RTCPeerConnection && session.webrtc) {
@@ -74,14 +74,13 @@ async function connect(mine, again = 0) {
   welcome();
   show("good", rtc ? "over_webrtc" : "over_websocket");
   $("text").focus({ preventScroll: true });
-  void again;
 }
 
 async function lost(mine) {
   if (mine !== wish) return;
   show("wait", "reconnecting");
   for (let k = 0; k < 6 && mine === wish; k++) {
-    try { return await connect(mine, k + 1); } catch { await new Promise((r) => setTimeout(r, 500 * 2 ** k)); }
+    try { return await connect(mine); } catch { await new Promise((r) => setTimeout(r, 500 * 2 ** k)); }
     try { await ask("GET", `v1/sessions/${session.id}`); } catch (error) { if (error.status === 404) break; }
   }
   if (mine === wish) { end(); show("idle", "ended"); }

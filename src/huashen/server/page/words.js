@@ -1,11 +1,11 @@
 // Every text of the page, in English and Chinese.
 const TEXTS = {
   start: ["Start talking", "开始对话"],
-  start_hint: ["Sound will play. Nothing you say or type leaves this server unless its operator chose a cloud service.", "将播放声音。除非服务器的管理者选用了云服务，您说的、写的都不会离开这台服务器。"],
+  start_hint: ["Sound will play. What you say or type stays on this server unless an online voice or service is chosen.", "将播放声音。除非选用了在线嗓音或云服务，您说的、写的都不会离开这台服务器。"],
   ask: ["Ask", "提问"], say: ["Have it said", "让他说"],
   ask_placeholder: ["Ask something…", "想问点什么？"], say_placeholder: ["Type what shall be said…", "输入要说的话…"],
   microphone: ["Microphone", "麦克风"], send: ["Send", "发送"], hush: ["Interrupt", "打断"], settings: ["Settings", "设置"], close: ["Close", "关闭"], apply: ["Use these", "应用"],
-  face: ["Face", "形象"], face_hint: ["Your own picture stays on this server and is forgotten with the session. Use only pictures of people who agreed.", "上传的图片只保存在本服务器，会话结束即删除。请只使用已征得本人同意的图片。"],
+  face: ["Face", "形象"], face_hint: ["Your own picture stays on this server and is deleted within ten minutes of your leaving. Use only pictures of people who agreed.", "上传的图片只保存在本服务器，离开后十分钟内删除。请只使用已征得本人同意的图片。"],
   add_face: ["Picture…", "上传…"], voice_engine: ["Speech engine", "语音引擎"], voice: ["Voice", "嗓音"], engine: ["Picture engine", "画面引擎"], answers: ["Answers from", "回答来源"],
   background: ["Background", "背景"], original: ["Own", "原图"], blur: ["Blurred", "虚化"], studio: ["Studio", "影棚"], green: ["Green", "绿幕"], white: ["White", "白色"],
   captions: ["Show captions", "显示字幕"], show_timings: ["Show measured delays", "显示实测延迟"], restart_note: ["Changes begin a new conversation.", "更改后将开始新的对话。"],
