@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from huashen import live
 from huashen.chat import Reply
+from huashen.chat.aloud import without_code
 from huashen.chat.conversation import Conversation
 from huashen.errors import HuashenError, InputError
 from huashen.server.hearing import Played, follow
@@ -341,7 +342,7 @@ class Room:
             if sources and not first:
                 self._tell({"type": "answer", "id": number[0], "text": "", "sources": sources})
 
-        saying = self._live.say(Reply(told(), cancel=stop))
+        saying = self._live.say(Reply(without_code(told()), cancel=stop))
         number.append(saying.id)
         self._answers[saying.id] = timed
         known.set()
