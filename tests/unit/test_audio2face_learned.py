@@ -90,11 +90,20 @@ def test_every_tick_gets_its_guess_in_time_and_in_order(sentence: Audio) -> None
     hearing = Hearing(network())
     late, told = [], 0
     for i, tick in enumerate(Ear(sentence.rate, bands=network().bands).hear(sentence.samples)):
-        guesses = hearing.hear(tick)
+        guesses = hearing.hear([tick])
         late += [i - (told + k) for k in range(len(guesses))]
         told += len(guesses)
     assert max(late) <= 17  # 170 ms, with half a window of 12.5 ms, and one tick more where a frame falls between two
     assert min(late) >= 16
+
+
+def test_how_many_ticks_come_at_once_changes_nothing(sentence: Audio) -> None:
+    ticks = Ear(sentence.rate, bands=network().bands).hear(sentence.samples)
+    whole, hearing, parts, at = Hearing(network()).hear(ticks), Hearing(network()), [], 0
+    for count in np.random.default_rng(1).integers(0, 40, len(ticks)):
+        parts += hearing.hear(ticks[at : at + count])
+        at += count
+    np.testing.assert_array_equal(np.array(parts), np.array(whole))
 
 
 def test_is_much_faster_than_sound(sentence: Audio) -> None:

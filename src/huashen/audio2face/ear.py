@@ -41,7 +41,7 @@ class Ear:
             One (bands + 1,) a tick: the bands' levels in [0, 1.2] (0: noise floor or nothing, 1: as loud as the speaker gets),
             then the loudness of them all, likewise.
         """
-        self._held = np.concatenate([self._held, samples])
+        self._held = np.concatenate([self._held, np.nan_to_num(samples)])
         found = []
         while True:
             begin = self._tick * self._rate // TICKS - self._half - self._first
@@ -55,7 +55,7 @@ class Ear:
         return found
 
     def _look(self, piece: Floats) -> NDArray[np.float64]:
-        spectrum = np.fft.rfft(np.nan_to_num(piece).astype(np.float64) * self._window, self._size)
+        spectrum = np.fft.rfft(piece * self._window, self._size)
         energy = self._bands @ (spectrum.real**2 + spectrum.imag**2)
         db = 10 * np.log10(energy + 1e-10)
         loud = 10 * np.log10(float(np.sum(energy)) + 1e-10)

@@ -8,6 +8,7 @@ how loud it is, alone, gives 0.08.
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -37,12 +38,15 @@ class Estimate:
         self._about = about / about.sum()
         self._heard: deque[NDArray[np.float64]] = deque([np.zeros(BANDS + 1)] * DELAY, maxlen=2 * DELAY + 1)
 
-    def hear(self, tick: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """Take the next tick of an ear; return the guess for the tick `DELAY` before it, if that has been.
+    def hear(self, ticks: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+        """Take the next ticks of an ear; return the guess for each tick `DELAY` before them, if that has been.
 
         Returns:
-            No or one (14,): the channels, then how closed the lips are.
+            (14,) each: the channels, then how closed the lips are.
         """
+        return [guess for tick in ticks for guess in self._next(tick)]
+
+    def _next(self, tick: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         self._heard.append(tick)
         if len(self._heard) < 2 * DELAY + 1:
             return []

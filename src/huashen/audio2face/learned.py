@@ -5,7 +5,7 @@ Its card, with what it was trained on and how well it does on people it never he
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -75,13 +75,15 @@ class Hear:
 
 @dataclass(frozen=True)
 class Network:
-    """The network, one step at a time, and what its numbers mean."""
+    """The network, a few steps at a time, and what its numbers mean."""
 
     session: Any
-    """onnxruntime's; takes `heard` (1, bands + 1, enter) and `state`, gives `mouth` (1, channels) and the next state."""
+    """onnxruntime's; takes `heard` (1, bands + 1, 2 (block - 1) + enter), `state`, and how many `steps` of the block count; gives
+    `mouth` (block, channels) and the next state."""
     bands: int
     enter: int
     """Ticks a step takes; the last two are new."""
+    block: int
     ahead: int
     """Steps by which its answer is late."""
     channels: tuple[str, ...]
@@ -90,10 +92,21 @@ class Network:
     rest: NDArray[np.float32]
     """The state after long silence."""
 
-    def step(self, heard: NDArray[np.float32], state: NDArray[np.float32]) -> tuple[Array, NDArray[np.float32]]:
-        """Return the mouth, (channels,), and the next state."""
-        mouth, after = self.session.run(("mouth", "after"), {"heard": heard[None], "state": state})
-        return mouth[0].astype(np.float64), after
+    def run(self, heard: NDArray[np.float32], state: NDArray[np.float32]) -> tuple[Array, NDArray[np.float32]]:
+        """Return the mouth at every step, (n, channels), for (2 (n - 1) + enter, bands + 1), and the next state.
+
+        Blocks have one size, whatever is in them, so that what comes at once changes nothing, not even a rounding.
+        """
+        n = (len(heard) - self.enter) // 2 + 1
+        found = np.empty((n, len(self.channels)))
+        block = np.zeros((1, self.bands + 1, 2 * (self.block - 1) + self.enter), np.float32)
+        for i in range(0, n, self.block):
+            count = min(self.block, n - i)
+            ticks = heard[2 * i : 2 * (i + count - 1) + self.enter]
+            block[0, :, : len(ticks)] = ticks.T
+            mouth, state = self.session.run(("mouth", "after"), {"heard": block, "state": state, "steps": np.array([count])})
+            found[i : i + count] = mouth[:count]
+        return found, state
 
 
 @lru_cache(maxsize=2)
@@ -108,13 +121,13 @@ def network(file: Path = FILE) -> Network:
     card = json.loads(session.get_modelmeta().custom_metadata_map["huashen"])
     shape = {tensor.name: tensor.shape for tensor in session.get_inputs()}
     rest = np.zeros(shape["state"], np.float32)
+    _, bands, ticks = shape["heard"]
     loaded = Network(
-        session, shape["heard"][1] - 1, shape["heard"][2], card["ahead"], tuple(card["channels"]),
+        session, bands - 1, card["enter"], (ticks - card["enter"]) // 2 + 1, card["ahead"], tuple(card["channels"]),
         (np.array(card["gap"][0]), np.array(card["gap"][1])), rest,
     )  # fmt: skip
-    silence = np.zeros(shape["heard"][1:], np.float32)
-    for _ in range(2 * shape["state"][2]):  # longer than it remembers
-        _, rest[:] = loaded.step(silence, rest)
+    silence = np.zeros((2 * shape["state"][2], bands), np.float32)  # longer than it remembers
+    _, rest[:] = loaded.run(silence, rest)
     return loaded
 
 
@@ -125,7 +138,7 @@ class Hearing:
         self.bands = network.bands
         self._network = network
         self._state = network.rest
-        self._ticks: deque[Array] = deque([np.zeros(network.bands + 1)] * network.enter, maxlen=network.enter)
+        self._ticks: list[Array] = [np.zeros(network.bands + 1)] * (network.enter - 1)  # what the next step takes, as far as it has come
         self._count = 0
         self._late = 2 * network.ahead  # ticks
         heard = self._late + _BACK + _ROUND + 1  # as many as must be known before the tick that the network has come to, and after it
@@ -135,18 +148,25 @@ class Hearing:
         about = np.hanning(2 * _ROUND + 3)[1:-1]
         self._about: list[float] = (about / about.sum()).tolist()
 
-    def hear(self, tick: Array) -> list[Array]:
-        """Take the next tick; return the guesses for the ticks that it completes."""
-        self._ticks.append(tick)
-        self._loud.append(float(tick[-1]))
-        self._count += 1
-        if self._count % 2 == 0:  # a step falls on every even tick, counted from 0
+    def hear(self, ticks: Sequence[Array]) -> list[Array]:
+        """Take the next ticks; return the guesses for the ticks that they complete."""
+        steps = []
+        for tick in ticks:
+            self._loud.append(float(tick[-1]))
+            if self._count % 2 == 0:  # a step falls on every even tick, counted from 0
+                steps.append((self._count >= self._late, self._voice()))
+            self._count += 1
+        self._ticks += ticks
+        if not steps:
             return []
-        said, self._state = self._network.step(np.stack(self._ticks, 1).astype(np.float32), self._state)
-        if self._count <= self._late:
-            return []
-        before, self._last = self._last, self._mouth(said, self._voice())
-        return [self._last] if before is None else [(before + self._last) / 2, self._last]
+        mouths, self._state = self._network.run(np.array(self._ticks, np.float32), self._state)
+        self._ticks = self._ticks[2 * len(steps) :]
+        found = []
+        for said, (told, voice) in zip(mouths, steps, strict=True):
+            if told:
+                before, self._last = self._last, self._mouth(said, voice)
+                found += [self._last] if before is None else [(before + self._last) / 2, self._last]
+        return found
 
     def _voice(self) -> float:
         """Return how loud it is about the tick that the network has come to."""

@@ -1,7 +1,7 @@
 """What the sound about now tells: loudness, a guess of the mouth, beats and pauses."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -22,8 +22,8 @@ class Guess(Protocol):
 
     bands: int
 
-    def hear(self, tick: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """Take the next tick; return the guesses, (14,) each, that it completes: one for every tick, in order."""
+    def hear(self, ticks: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+        """Take the next ticks; return the guesses, (14,) each, that they complete: one for every tick, in order."""
         ...
 
 
@@ -51,9 +51,9 @@ class Listener:
         if self._ear is None:
             self._ear = Ear(audio.rate, bands=self._estimate.bands)
         samples: Floats = np.asarray(audio.samples, np.float32)
-        for heard in self._ear.hear(samples):
-            self._loud.append(float(heard[-1]))
-            self._guess.extend(self._estimate.hear(heard))
+        heard = self._ear.hear(samples)
+        self._loud.extend(float(tick[-1]) for tick in heard)
+        self._guess.extend(self._estimate.hear(heard))
 
     def forget(self, time: float) -> None:
         """Drop what lies more than half a second before a moment."""

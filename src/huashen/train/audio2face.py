@@ -42,6 +42,8 @@ BEHIND = sum(2 * gap - ahead for gap, ahead in LAYERS) + 1
 _ROUND = (0.25, 0.5, 0.25)
 """Lips are slower than the network: its last layer is smoothed so."""
 _ENTER = 4  # ticks the first layer takes; the last of them is the step's own
+_BLOCK = 8
+"""Steps the file takes at once: a block costs hardly more than one step, as reading the weights is most of the work."""
 
 Array = NDArray[np.float64]
 
@@ -520,7 +522,10 @@ def calibrated(said: Sequence[Array], seen: Sequence[Array]) -> tuple[Array, Arr
 
 
 def write(mouths: Sequence[Net], voice: Net, line: Array, gap: tuple[Array, Array], file: Path) -> None:
-    """Write networks as ONNX, one step at a time: batch norms folded, the last layer scaled.
+    """Write networks as ONNX, a block of steps at a time: batch norms folded, the last layer scaled and smoothed.
+
+    A block is always as long, and only as many of its steps count as it is told: so every step is computed by the same operations, however
+    many come at once, and gives the same numbers, bit by bit.
 
     Args:
         mouths: their mean tells the mouth.
@@ -547,9 +552,13 @@ def write(mouths: Sequence[Net], voice: Net, line: Array, gap: tuple[Array, Arra
         nodes.append(helper.make_node(operator, list(inputs), names, **ways))
         return names
 
+    def part(x: str, begin: int, size: int) -> str:
+        return node("Slice", x, *(constant(np.array([v])) for v in (begin, begin + size, 2)))[0]
+
     def keep(x: str, gap: int) -> str:
-        held = node("Concat", states.pop(0), x, axis=2)[0]  # (1, width, 2 gap + 1)
-        afters.append(node("Slice", held, *(constant(np.array([v])) for v in (1, 2 * gap + 1, 2)))[0])
+        held = node("Concat", states.pop(0), x, axis=2)[0]  # (1, width, 2 gap + block)
+        end = node("Add", "steps", constant(np.array([2 * gap])))[0]
+        afters.append(node("Slice", held, "steps", end, constant(np.array([2])))[0])
         return held
 
     def joined(parts: Sequence[tuple[Floats, Floats]]) -> list[str]:
@@ -560,35 +569,37 @@ def write(mouths: Sequence[Net], voice: Net, line: Array, gap: tuple[Array, Arra
     width = len(nets) * nets[0].enter.out_channels
     gaps = [*(gap for gap, _ in nets[0].layers), 1]
     states = node("Split", "state", constant(np.array([2 * d for d in gaps])), outputs=len(gaps), axis=2)
-    x = node("Relu", node("Conv", "heard", *joined([_folded(n.enter, n.first) for n in nets]))[0])[0]  # (1, width, 1)
+    enter = joined([_folded(n.enter, n.first) for n in nets])
+    x = node("Relu", node("Conv", "heard", *enter, strides=[2])[0])[0]  # (1, width, block)
     for i, (gap_, ahead) in enumerate(nets[0].layers):
         held = keep(x, gap_)
         wide = joined([_folded(n.wide[i], n.norm[i]) for n in nets])
         y = node("Relu", node("Conv", held, *wide, dilations=[gap_], group=len(nets))[0])[0]
         point = joined([tuple(p.numpy() for p in n.point[i].state_dict().values()) for n in nets])
         y = node("Conv", y, *point, group=len(nets))[0]
-        kept = node("Slice", held, *(constant(np.array([v])) for v in (2 * gap_ - ahead, 2 * gap_ - ahead + 1, 2)))[0]
-        x = node("Add", kept, y)[0]
-    x = node("MatMul", keep(x, 1), constant(np.array(_ROUND, np.float32)[:, None]))[0]  # (1, width, 1)
+        x = node("Add", part(held, 2 * gap_ - ahead, _BLOCK), y)[0]
     last = [[p.double().numpy() for p in n.leave.state_dict().values()] for n in nets]
     weight = np.concatenate([w / len(mouths) for w, _ in last[:-1]] + [0 * last[-1][0]], 1) * line[0][:, None, None]
     own = np.concatenate([0 * w[:1] for w, _ in last[:-1]] + [last[-1][0][:1]], 1)  # the voice: the last network's gap
     weight = np.concatenate([weight, own])
     bias = np.append(np.mean([b for _, b in last[:-1]], 0) * line[0] + line[1], last[-1][1][0])
-    mouth = node("Conv", x, constant(weight.astype(np.float32)), constant(bias.astype(np.float32)))[0]
-    nodes.append(helper.make_node("Squeeze", [mouth, constant(np.array([2]))], ["mouth"]))
+    weight = weight * np.array(_ROUND)  # (channels + 1, width, 3)
+    mouth = node("Conv", keep(x, 1), constant(weight.astype(np.float32)), constant(bias.astype(np.float32)))[0]
+    mouth = node("Squeeze", mouth, constant(np.array([0])))[0]
+    nodes.append(helper.make_node("Transpose", [mouth], ["mouth"], perm=[1, 0]))
     nodes.append(helper.make_node("Concat", afters, ["after"], axis=2))
     shape = [1, width, 2 * sum(gaps)]
     graph = helper.make_graph(
         nodes, "hear",
-        [helper.make_tensor_value_info("heard", TensorProto.FLOAT, [1, BANDS + 1, _ENTER]),
-         helper.make_tensor_value_info("state", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("mouth", TensorProto.FLOAT, [1, len(CHANNELS) + 1]),
+        [helper.make_tensor_value_info("heard", TensorProto.FLOAT, [1, BANDS + 1, 2 * (_BLOCK - 1) + _ENTER]),
+         helper.make_tensor_value_info("state", TensorProto.FLOAT, shape),
+         helper.make_tensor_value_info("steps", TensorProto.INT64, [1])],
+        [helper.make_tensor_value_info("mouth", TensorProto.FLOAT, [_BLOCK, len(CHANNELS) + 1]),
          helper.make_tensor_value_info("after", TensorProto.FLOAT, shape)],
         constants,
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="huashen")
-    card = {"ahead": AHEAD, "channels": [*CHANNELS, "voice"], "gap": [np.round(side, 4).tolist() for side in gap]}
+    card = {"ahead": AHEAD, "enter": _ENTER, "channels": [*CHANNELS, "voice"], "gap": [np.round(side, 4).tolist() for side in gap]}
     helper.set_model_props(model, {"huashen": json.dumps(card)})
     checker.check_model(model, full_check=True)
     save(model, str(file))
