@@ -15,6 +15,7 @@ from huashen.cli.options import (
     NoSmooth,
     Pads,
     Paste,
+    Region,
     ResizeFactor,
     Rotate,
     Set,
@@ -86,6 +87,7 @@ def say(
     engine: Engine = None,
     own: Set = None,
     stage: Stage = None,
+    region: Region = None,
     weights: Weights = None,
     paste: Paste = None,
     pads: Pads = None,
@@ -109,8 +111,8 @@ def say(
     given = {"voice": voice, "tts": tts, "lang": lang, "speed": speed, "subtitles": subtitles, "size": size, "fps": fps}
     chosen = chosen_of(given, settings)
     options = gathered(
-        own, weights=weights, paste=paste, pads=pads, resize_factor=resize_factor, rotate=rotate, crop=crop, fixed_box=fixed_box,
-        no_smooth=no_smooth, static=static, batch=batch,
+        own, region=region, weights=weights, paste=paste, pads=pads, resize_factor=resize_factor, rotate=rotate, crop=crop,
+        fixed_box=fixed_box, no_smooth=no_smooth, static=static, batch=batch,
     )  # fmt: skip
     words = text_of(text, file)
     fetch(quiet=quiet or as_json, example=who == "example")
@@ -164,6 +166,7 @@ def sync(
     engine: Engine = None,
     own: Set = None,
     stage: Stage = None,
+    region: Region = None,
     weights: Weights = None,
     paste: Paste = None,
     pads: Pads = None,
@@ -192,8 +195,8 @@ def sync(
     if words is None:
         chosen |= {name: value for name, value in (("lang", lang), ("subtitles", subtitles)) if value is not None}
     options = gathered(
-        own, weights=weights, paste=paste, pads=pads, resize_factor=resize_factor, rotate=rotate, crop=crop, fixed_box=fixed_box,
-        no_smooth=no_smooth, static=static, batch=batch,
+        own, region=region, weights=weights, paste=paste, pads=pads, resize_factor=resize_factor, rotate=rotate, crop=crop,
+        fixed_box=fixed_box, no_smooth=no_smooth, static=static, batch=batch,
     )  # fmt: skip
     fetch(quiet=quiet or as_json, example=who == "example")
     meter = terminal.Meter(str(goal), quiet=quiet or as_json)

@@ -28,6 +28,17 @@ Stage = Annotated[
         ),
     ),
 ]
+Region = Annotated[
+    str | None,
+    typer.Option(
+        "--region",
+        metavar="mouth|lower-face",
+        help=tr(
+            "what of a clip mouthbank draws anew: the lips alone, or jaw, chin and cheeks with them (without it, these)",
+            "mouthbank 重绘视频中的哪一部分：mouth 仅嘴唇；lower-face 连同下颌、下巴和脸颊（默认）",
+        ),
+    ),
+]
 Weights = Annotated[
     Path | None,
     typer.Option(
@@ -108,6 +119,7 @@ Batch = Annotated[
 def gathered(
     words: list[str] | None,
     *,
+    region: str | None,
     weights: Path | None,
     paste: str | None,
     pads: str | None,
@@ -122,6 +134,7 @@ def gathered(
     """Return the options that were given for the engine, those of --set among them; a name of its own wins."""
     from huashen import options
 
-    named = {"weights": weights, "paste": paste, "pads": pads, "resize_factor": resize_factor, "rotate": rotate or None, "crop": crop,
-             "box": fixed_box, "no_smooth": no_smooth or None, "static": static or None, "batch": batch}  # fmt: skip
+    named = {"region": region, "weights": weights, "paste": paste, "pads": pads, "resize_factor": resize_factor,
+             "rotate": rotate or None, "crop": crop, "box": fixed_box, "no_smooth": no_smooth or None, "static": static or None,
+             "batch": batch}  # fmt: skip
     return {**options.pairs(words or ()), **{name: value for name, value in named.items() if value is not None}}
