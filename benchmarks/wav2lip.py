@@ -3,6 +3,7 @@
     python benchmarks/wav2lip.py                    # 6 s of a 512×512 clip: box fixed, found in every frame, one picture
     python benchmarks/wav2lip.py --seconds 20 --size 1280x720
     python benchmarks/wav2lip.py --weights wav2lip_gan.pth
+    python benchmarks/wav2lip.py --relatives        # the network and its relatives alone, against each other
 
 Weights are random unless a file is given: the speed is the same. The clip is the example portrait, gliding and breathing, read from a file.
 Each row is measured in one run: the network alone (onnxruntime, inputs of the same shape), the encoding of the frames that came out, and
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 
@@ -90,12 +92,31 @@ def row(name: str, video: Video, network: Path, file: Path, *, batch: int) -> No
     )
 
 
+def relatives(folder: Path) -> None:
+    """Print what the network and its relatives take for a frame, each next to the published one."""
+    kinds = {"28 times smaller": Layout.published(factor=4, residual=False)}
+    kinds |= {f"{side} pixels": Layout.published(side) for side in (128, 192, 256, 384)}
+    dice = np.random.default_rng(0)
+    runs: dict[str, Callable[[], object]] = {}
+    for name, layout in {"published": Layout.published(), **kinds}.items():
+        file = folder / "relative.onnx"
+        save_onnx(Generator(layout).eval(), file)
+        given = {"mel": dice.random((1, 1, 80, 16), np.float32), "face": dice.random((1, 6, layout.size, layout.size), np.float32)}
+        runs[name] = partial(device.onnx(file).run, None, given)
+        runs[name]()
+    for name in kinds:
+        pairs = [(timed(runs["published"])[1], timed(runs[name])[1]) for _ in range(8)]
+        own, other = np.median(pairs, axis=0)
+        print(f"{name:20} {1000 * other:7.1f} ms of a processor a frame, published {1000 * own:6.1f}, ratio {other / own:6.3f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--size", default="512x512")
     parser.add_argument("--weights", help="a checkpoint or an ONNX file; random ones without")
     parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--relatives", action="store_true", help="the networks alone")
     given = parser.parse_args()
     width, height = (int(part) for part in given.size.split("x"))
     size = width, height
@@ -104,6 +125,9 @@ def main() -> None:
         f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, {given.size}, {given.seconds:g} s, batch {given.batch}"
     )
     with tempfile.TemporaryDirectory() as folder:
+        if given.relatives:
+            relatives(Path(folder))
+            return
         network = Path(given.weights) if given.weights else Path(folder) / "random.onnx"
         if not given.weights:
             save_onnx(Generator(Layout.published()).eval(), network)

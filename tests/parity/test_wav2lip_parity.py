@@ -132,10 +132,42 @@ def test_the_relative_with_an_attention_over_its_skips(torch: Any, tmp_path: Pat
     assert np.abs(converted - drawn).max() < CLOSE
 
 
-def test_the_small_relative_is_28_times_smaller(torch: Any) -> None:
-    from huashen.nets.wav2lip import Generator, Layout
+def cost(torch: Any, layout: Any) -> tuple[int, int, int]:
+    """Return weights and multiplications a frame, the latter also as common counters take transposed convolutions: by their output."""
+    from huashen.nets.wav2lip import Generator
 
-    def weights(layout: Layout) -> int:
-        return sum(values.numel() for values in Generator(layout).parameters())
+    net = Generator(layout).eval()
+    true = counted = 0
 
-    assert 28 < weights(Layout.published()) / weights(Layout.published(factor=4, residual=False)) < 29
+    def note(layer: Any, given: Any, out: Any) -> None:
+        nonlocal true, counted
+        pixels = [values.shape[2] * values.shape[3] for values in (given[0], out)]
+        true += layer.weight.numel() * pixels[not isinstance(layer, torch.nn.ConvTranspose2d)]
+        counted += layer.weight.numel() * pixels[1]
+
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            layer.register_forward_hook(note)
+    with torch.no_grad():
+        net(torch.zeros(1, 1, 80, 16), torch.zeros(1, 6, layout.size, layout.size))
+    return sum(values.numel() for values in net.parameters()), true, counted
+
+
+def test_the_small_relative_needs_28_times_fewer_weights_and_operations(torch: Any) -> None:
+    """36.3 million and 6.2 billion, against 1.26 million and 0.215 billion."""
+    from huashen.nets.wav2lip import Layout
+
+    large, small = cost(torch, Layout.published()), cost(torch, Layout.published(factor=4, residual=False))
+    assert large == (36_298_035, 3_966_984_192, 6_202_417_152)
+    assert small == (1_258_143, 75_002_880, 214_717_440)
+    assert 28 < large[0] / small[0] < 29
+    assert 28 < large[2] / small[2] < 29
+
+
+@pytest.mark.parametrize(("size", "billions"), [(128, 6.98), (192, 15.8), (256, 28.1)])
+def test_a_larger_crop_needs_as_many_more_operations_as_it_has_pixels(torch: Any, size: int, billions: float) -> None:
+    from huashen.nets.wav2lip import Layout
+
+    _, found, _ = cost(torch, Layout.published(size))
+    assert found / 1e9 == pytest.approx(billions, rel=0.01)
+    assert found / 3_966_984_192 == pytest.approx((size / 96) ** 2, rel=0.02)

@@ -10,15 +10,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as PictureFile
 
 import toy_wav2lip
 from huashen import weights
 from huashen.avatar import Avatar
 from huashen.errors import InputError, MissingPartError, MissingWeightsError, UnreadableError
+from huashen.face.mediapipe import MediaPipe, region_of
 from huashen.registry import load
-from huashen.talking_head import wav2lip
+from huashen.talking_head import opening, wav2lip
+from huashen.talking_head.opening import BEFORE
+from huashen.talking_head.rig import Rig
 from huashen.talking_head.wav2lip import Shot, Wav2Lip
-from huashen.types import Audio, Box, Face, Image, Landmarks, Speech
+from huashen.types import ARKIT, ARKIT_INDEX, Audio, Box, Face, Floats, Image, Landmarks, Speech
 from synthetic import landmarks, outside, portrait
 
 RATE = 16000
@@ -132,6 +136,104 @@ def test_detail_that_the_network_cannot_hold_is_kept(toys: Path, person: Avatar)
     blended = spoken(Wav2Lip(weights=toys / "loud.onnx"), person, said(0.3))[2]
     assert sharpness(plain[y0:y1, x0:x1]) < 0.5 * source
     assert sharpness(blended[y0:y1, x0:x1]) > 0.9 * source
+
+
+def test_teeth_drawn_anew_stand_out_more_than_the_network_draws_them(toys: Path, person: Avatar) -> None:
+    """Teeth 0.06 of the face wide, as blurred as a network of 96 pixels draws them; no bright or dark rims beside them."""
+    bars = 0.55 + 0.2 * np.sign(np.sin(np.arange(96) * 2 * np.pi / 6))
+    teeth = cv2.GaussianBlur(np.tile(bars, (96, 1)).astype(np.float32), (0, 0), 1.2)
+    swing = {}
+    for paste in ("plain", "blend"):
+        engine = Wav2Lip(weights=toys / "copy.onnx", paste=paste)
+        engine._network = lambda mel, face: np.broadcast_to(teeth, (len(mel), 3, 96, 96)).astype(np.float32)
+        image = spoken(engine, person, said(0.3))[3].astype(int)
+        x, y = person.face.landmarks.points[13, :2].astype(int)
+        swing[paste] = np.ptp(image[y, x - 20 : x + 21, 1])
+    assert 1.2 * swing["plain"] < swing["blend"] < 1.6 * swing["plain"]
+
+
+def test_the_picture_s_own_teeth_come_back_where_the_network_draws_them_again(toys: Path, person: Avatar) -> None:
+    image = person.image.copy()
+    x, y = person.face.landmarks.points[13, :2].astype(int)
+    image[y - 4 : y + 5, x - 20 : x + 21] = np.where(np.arange(41) % 4 < 2, 235, 150)[None, :, None]
+    avatar = replace(person, image=image)
+    bars = np.where(np.arange(41) % 4 < 2, 1.0, -1.0)[4:-4]
+    plain, blended = (
+        float((bars * spoken(Wav2Lip(weights=toys / "loud.onnx", paste=paste), avatar, said(0.3))[3][y, x - 16 : x + 17, 1]).mean() / 42.5)
+        for paste in ("plain", "blend")
+    )
+    assert plain < 0.75
+    assert blended > 0.9
+
+
+# A mouth that opens too fast
+
+
+@pytest.fixture(scope="module")
+def opened(astronaut: PictureFile.Image) -> tuple[Avatar, list[Image]]:
+    """A portrait, and pictures of it with the jaw shut and open: 0.0, 0.1, … 0.9."""
+    image = np.asarray(astronaut)
+    avatar = Avatar(image, MediaPipe().find(image)[0])
+    rig, pictures = Rig(avatar), []
+    for step in range(10):
+        weights = np.zeros(len(ARKIT), np.float32)
+        weights[ARKIT_INDEX["jawOpen"]] = step / 10
+        pictures.append(rig.draw(weights, np.zeros(6, np.float32)))
+    return avatar, pictures
+
+
+def drawing(toys: Path, opened: tuple[Avatar, list[Image]], order: list[int], *, begin: int = 0) -> tuple[list[Image], Floats]:
+    """Return what comes of a network that draws the portrait with its jaw open so far, and how far the lips are then apart."""
+    avatar, pictures = opened
+    engine = Wav2Lip(weights=toys / "copy.onnx")
+    where = engine._place(Shot(avatar.image, avatar.face))
+    faces = [wav2lip._Blended(replace(where, image=picture), 96).face[3:] for picture in pictures]
+    waiting = iter(order[max(0, begin - BEFORE) :])
+    engine._network = lambda mel, face: np.stack([faces[next(waiting)] for _ in mel])
+    shots = repeat(Shot(avatar.image, avatar.face), len(order))
+    images = [frame.image for frame in engine.redub(shots, [said(2.0)], begin=begin)]
+    finder, gaps = MediaPipe(), []
+    for image in images:
+        face = finder.fit(image, region_of(avatar.face.landmarks.points), passes=1)
+        assert face is not None
+        points = face.landmarks.points
+        gaps.append(np.linalg.norm(points[13] - points[14]) / np.linalg.norm(points[33] - points[263]))
+    return images, np.array(gaps, np.float32)
+
+
+def test_a_mouth_suddenly_wide_opens_as_fast_as_mouths_do(
+    toys: Path, opened: tuple[Avatar, list[Image]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = [0] * 4 + [9] * 4 + [0] * 3 + [9] + [0] * 2
+    images, eased = drawing(toys, opened, order)
+    monkeypatch.setattr(opening, "FASTEST", 1e6)
+    raw, drawn = drawing(toys, opened, order)
+    most = 4.2 / 25
+    assert np.diff(drawn).max() > most + 0.05, "the network opens the mouth too fast"
+    assert np.diff(eased).max() < most + 0.02
+    assert eased[11] < drawn[11] - 0.04, "a mouth wide for one frame"
+    np.testing.assert_allclose(eased[6:8], drawn[6:8], atol=0.01)
+    for k in (*range(4), *range(6, 11), 12, 13):  # open for long enough, or shutting: as drawn
+        np.testing.assert_array_equal(images[k], raw[k])
+
+
+def test_a_mouth_that_opens_as_mouths_do_is_left_alone(
+    toys: Path, opened: tuple[Avatar, list[Image]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = [0, 0, 2, 4, 6, 8, 9, 9, 5, 1, 0]
+    images, _ = drawing(toys, opened, order)
+    monkeypatch.setattr(opening, "FASTEST", 1e6)
+    for one, two in zip(images, drawing(toys, opened, order)[0], strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_easing_goes_on_where_it_was_stopped(toys: Path, opened: tuple[Avatar, list[Image]]) -> None:
+    order = [0] * 4 + [9] * 3
+    whole, _ = drawing(toys, opened, order)
+    for begin in (4, 5):
+        rest, _ = drawing(toys, opened, order, begin=begin)
+        for one, two in zip(whole[begin:], rest, strict=True):
+            np.testing.assert_array_equal(one, two)
 
 
 def test_a_face_at_the_picture_s_edge_is_drawn(toys: Path, person: Avatar) -> None:

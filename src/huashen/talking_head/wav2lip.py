@@ -34,6 +34,7 @@ from huashen.errors import InputError, MissingPartError, NoSpeechError, Unreadab
 from huashen.files import replacing
 from huashen.footage import Footage
 from huashen.ops import mel as sound
+from huashen.talking_head.opening import BEFORE, Opening
 from huashen.types import ARKIT, Box, Face, Floats, Frame, Image, Landmarks, Motion, Patch, Speech, Video
 from huashen.words import tr
 
@@ -205,8 +206,9 @@ class Wav2Lip:
         patch: _Plain | _Blended | None = None
         made: _Place | None = None
         pairs = zip(self._heard(speech), places, strict=False)
+        opening = Opening(self._fps)
         while batch := list(islice(pairs, self._batch)):
-            if index + sum(1 + heard.dropped for heard, _ in batch) < begin:
+            if index + sum(1 + heard.dropped for heard, _ in batch) < begin - BEFORE:
                 index += sum(1 + heard.dropped for heard, _ in batch)
                 continue
             jobs: list[tuple[_Plain | _Blended | None, float]] = []
@@ -227,6 +229,10 @@ class Wav2Lip:
             for (heard, place), (patch_, share) in zip(batch, jobs, strict=True):
                 index += 1 + heard.dropped
                 mouth = None if patch_ is None else next(drawn)
+                if heard.dropped or patch_ is None:
+                    opening.forget()
+                if isinstance(patch_, _Blended) and mouth is not None and place.face is not None:
+                    mouth = opening.eased(mouth, partial(patch_.paste, share=share), place.face, patch_.onto)
                 if index < begin:
                     continue
                 if patch_ is None or mouth is None:
@@ -488,6 +494,9 @@ class _Blended:
         small = cv2.resize(own, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         self.face = _tensor(np.ascontiguousarray(small[..., ::-1]))
         self._small = small.astype(np.float32)
+        across = np.array([side / width, side / height])
+        self.onto = np.concatenate([turn, shift[:, None] + 0.5], 1) * across[:, None] - [[0, 0, 0.5]]
+        """(2, 3): from the picture's pixels to those of `face`."""
         points = None if place.face is None else place.face.landmarks.points[:468, :2] @ turn.T + shift
         mask = _mask(size, points)
         rows, columns = np.flatnonzero(mask.max(1) > 0.004), np.flatnonzero(mask.max(0) > 0.004)
