@@ -17,11 +17,14 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +61,44 @@ Which = int | tuple[float, float] | Path
 """The face meant: 0 is the largest; or a point x, y in the first frame in which it is seen; or a picture of the one meant."""
 
 
+class Mouths(Sequence[Image]):
+    """Rectangles, (h, w, 3) uint8, of a clip's first frames, read from the disk each time: mapped, they would fill the memory.
+
+    Args:
+        path: a file as np.save writes it; it may be deleted meanwhile.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as stream:
+            np.lib.format.read_magic(stream)
+            self.shape, _, _ = np.lib.format.read_array_header_1_0(stream)
+            self._begin = stream.tell()
+            self._file = os.dup(stream.fileno())
+        self._alone = threading.Lock()
+        weakref.finalize(self, os.close, self._file)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return int(self.shape[0])
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Image]: ...
+    def __getitem__(self, index: int | slice) -> Image | list[Image]:
+        """Return that of a frame."""
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        shape = self.shape[1:]
+        size = int(np.prod(shape))
+        with self._alone:
+            os.lseek(self._file, self._begin + index % len(self) * size, os.SEEK_SET)
+            content = os.read(self._file, size)
+        return np.frombuffer(content, np.uint8).reshape(shape)
+
+
 @dataclass(frozen=True)
 class Footage:
     """A person who speaks in a clip."""
@@ -68,8 +109,8 @@ class Footage:
     """(width, height) of the clip."""
     points: Floats
     """(n, 478, 3) the mesh in every frame, pixels; NaN where the face is not to be seen."""
-    mouths: NDArray[np.uint8]
-    """(m, h, w, 3) what surrounds the mouth in the first m frames, on the disk."""
+    mouths: "Mouths"
+    """What surrounds the mouth in the first frames."""
     corners: NDArray[np.int32]
     """(n, 2) x, y of that rectangle in each frame; a part of it may lie outside the frame, where the picture's edge goes on."""
     name: str = ""
@@ -326,12 +367,10 @@ def keep(folder: Path, path: Path, points: Floats) -> Footage:
     try:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
-        mouth = np.empty(shape, np.uint8)
         with (beside / "mouths.npy").open("wb") as stream:  # not mapped: what is written would stay in memory
             np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)})
-            size = stream.tell() + count * mouth.nbytes
-            for image, corner in zip((frame.image for frame in video.frames), corners[:count], strict=False):
-                _cut(image, corner, mouth)
+            size = stream.tell() + count * int(np.prod(shape))
+            for mouth in media.read_parts(path, map(tuple, corners[:count].tolist()), shape[1::-1], fps=video.fps):
                 stream.write(mouth.tobytes())
             stream.truncate(size)
         np.save(beside / "points.npy", points)
@@ -366,7 +405,7 @@ def opened(folder: Path, path: Path) -> Footage:
     """
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     points, corners = np.load(folder / "points.npy", mmap_mode="r"), np.load(folder / "corners.npy")
-    mouths = np.load(folder / "mouths.npy", mmap_mode="r")
+    mouths = Mouths(folder / "mouths.npy")
     size = (int(manifest["size"][0]), int(manifest["size"][1]))
     offset, sure = float(manifest["offset"]), float(manifest["sure"])
     return Footage(path, Fraction(manifest["fps"]), size, points, mouths, corners, path.stem, offset=offset, sure=sure)
@@ -395,13 +434,6 @@ def _timing(path: Path, points: Floats, fps: Fraction) -> tuple[float, float]:
             break
     found = sync.match(sync.levels(np.concatenate(bands)), (np.arange(n) + 0.5) / np.float64(fps), mouth)
     return (found.offset, found.confidence) if found is not None else (0.0, 0.0)
-
-
-def _cut(image: Image, corner: NDArray[np.int32], out: NDArray[np.uint8]) -> None:
-    """Copy a rectangle of a picture; outside it the edge goes on."""
-    rows = np.clip(np.arange(corner[1], corner[1] + out.shape[0]), 0, image.shape[0] - 1)
-    columns = np.clip(np.arange(corner[0], corner[0] + out.shape[1]), 0, image.shape[1] - 1)
-    out[:] = image[rows[:, None], columns]
 
 
 def _key(path: Path, which: object) -> str:

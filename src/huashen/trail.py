@@ -70,7 +70,7 @@ def tracked(
             after = _trail(np.frombuffer(stream.read(RECORD.itemsize), RECORD)[0])
             found = after.points is not None
         shown: list[Image] = []
-        images = _noted(media.read_images(path, done, fps=video.fps) if done else (frame.image for frame in video.frames), shown)
+        images = _noted(media.read_images(path, done, fps=video.fps, quick=True), shown)
         for index, (face, trail) in enumerate(follow(images, which=which, after=after), done):
             record = np.zeros((), RECORD)
             record["points"] = np.nan if trail.points is None else trail.points
@@ -114,7 +114,7 @@ def _look_over(path: Path, seconds: float) -> None:
     fps = media.read_video(path).fps
     finder = MediaPipe()
     for index in np.linspace(0, max(0, int(seconds * fps) - 2), LOOKS).astype(int):
-        image = next(media.read_images(path, int(index), fps=fps), None)
+        image = next(media.read_images(path, int(index), fps=fps, quick=True), None)
         if image is not None and finder.find(image):
             return
     raise NoFaceError(tr(

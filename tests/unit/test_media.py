@@ -282,14 +282,19 @@ def test_varying_frame_rate_becomes_constant_by_timestamps(tmp_path: Path) -> No
     assert media.read_video(tmp_path / "a.mkv").fps == 25  # the ticks the frames lie on, not their mean
 
 
+def turn(path: Path, quarters: int) -> None:
+    """Say in an MP4 that it is to be shown turned by quarters clockwise."""
+    content = bytearray(path.read_bytes())
+    at = content.index(b"tkhd") + 4 + 40  # the matrix of a version 0 track header: x' = a·x + c·y, y' = b·x + d·y
+    a, b = [(0, 1), (-1, 0), (0, -1)][quarters - 1]
+    struct.pack_into(">9i", content, at, a << 16, b << 16, 0, -b << 16, a << 16, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_phones_rotation_is_applied(tmp_path: Path, quarters: int) -> None:
     media.write_video(film(2, rate=0), tmp_path / "a.mp4")
-    content = bytearray((tmp_path / "a.mp4").read_bytes())
-    at = content.index(b"tkhd") + 4 + 40  # the matrix of a version 0 track header: x' = a·x + c·y, y' = b·x + d·y
-    a, b = [(0, 1), (-1, 0), (0, -1)][quarters - 1]  # quarter turns clockwise
-    struct.pack_into(">9i", content, at, a << 16, b << 16, 0, -b << 16, a << 16, 0, 0, 0, 1 << 30)
-    (tmp_path / "a.mp4").write_bytes(content)
+    turn(tmp_path / "a.mp4", quarters)
     video = media.read_video(tmp_path / "a.mp4")
     upright = np.rot90(scene((96, 64)), -quarters)
     assert video.size == upright.shape[1::-1] == media.probe(tmp_path / "a.mp4").size
@@ -762,3 +767,27 @@ def test_real_clips_are_read(real: Path) -> None:
         video = media.read_video(path)
         count = sum(1 for _, _ in zip(video.frames, range(40), strict=False))
         assert (count, video.size, video.fps) == (40, seen.size, seen.fps)
+
+
+@pytest.mark.parametrize(("size", "quarters"), [((320, 240), 0), ((320, 240), 1), ((48, 40), 0)])
+def test_parts_of_pictures_are_those_of_the_whole(tmp_path: Path, size: tuple[int, int], quarters: int) -> None:
+    path = tmp_path / "a.mp4"
+    media.write_video(film(12, size=size), path)
+    if quarters:
+        turn(path, quarters)
+    video = media.read_video(path)
+    width, height = video.size
+    corners = [*((7 * k - 12, 9 * k - 20) for k in range(8)), (width - 9, height - 31), (width // 2, 0)]
+    parts = list(media.read_parts(path, corners, (41, 30), fps=video.fps))
+    assert len(parts) == len(corners)
+    for (x, y), frame, part in zip(corners, video.frames, parts, strict=False):
+        rows, columns = np.clip(np.arange(y, y + 30), 0, height - 1), np.clip(np.arange(x, x + 41), 0, width - 1)
+        np.testing.assert_array_equal(part, frame.image[rows[:, None], columns])
+
+
+def test_pictures_read_quickly_are_a_few_levels_off(tmp_path: Path) -> None:
+    media.write_video(film(8, size=(320, 240)), tmp_path / "a.mp4")
+    exact, quick = (list(media.read_images(tmp_path / "a.mp4", fps=Fraction(25), quick=quick)) for quick in (False, True))
+    assert len(exact) == len(quick) == 8
+    for a, b in zip(exact, quick, strict=True):
+        assert psnr(a, b) > 34
