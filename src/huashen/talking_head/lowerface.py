@@ -76,9 +76,27 @@ def poses(points: Floats, broken: NDArray[np.bool_]) -> Poses:
         points: the mesh in every frame, NaN where there is no face.
         broken: (n,) whether the frame does not go on from the one before it.
     """
-    used = points[:, np.concatenate([_STILL, POINTS])].astype(np.float64)
-    steady = _steadied(used, broken)
+    # A thousand frames at a time: twenty minutes at once would take half a gigabyte.
+    parts = [_posed(points, broken, begin, min(begin + 1000, len(points))) for begin in range(0, len(points), 1000)]
+    turn, middle, eyes, spread, upright = (np.concatenate(column) for column in zip(*parts, strict=True))
+    seen = np.isfinite(eyes)
+    scale = np.where(seen, spread * np.nanmedian(eyes[seen] / spread[seen]), 1.0)
+    shape = np.divide(upright, scale[:, None, None], out=upright)
+    shape[~seen] = np.nan
+    yaw = np.degrees(np.arcsin(np.clip(turn[:, 2, 0], -1, 1)))
+    pitch = np.degrees(np.arctan2(turn[:, 2, 1], turn[:, 2, 2]))
+    return _by_nose(Poses(turn, middle, scale, shape, yaw, pitch))
+
+
+def _posed(points: Floats, broken: NDArray[np.bool_], begin: int, end: int) -> tuple[Array, Array, Array, Array, Array]:
+    """Return of some frames the turn, the middle, the distance between the eyes, the spread and the upright lower face, not scaled."""
+    low, high = max(0, begin - 1), min(len(points), end + 1)  # the neighbours that steady the first and the last
+    used = points[low:high, np.concatenate([_STILL, POINTS])].astype(np.float64)
+    alone = broken[low:high].copy()
+    alone[0] = True  # the first and the last have no neighbours here
+    steady = _steadied(used, alone)
     steady[:, len(_STILL) : len(_STILL) + LIPS] = used[:, len(_STILL) : len(_STILL) + LIPS]
+    steady = steady[begin - low : end - low]
     seen = np.isfinite(steady[:, 0, 0])
     filled = np.where(seen[:, None, None], steady, 0)
     still = filled[:, : len(_STILL)]
@@ -88,13 +106,8 @@ def poses(points: Floats, broken: NDArray[np.bool_]) -> Poses:
     turn = u @ v
     upright = (filled - middle[:, None]) @ turn
     spread = np.sqrt((upright[:, : len(_STILL)] ** 2).sum((1, 2)))
-    eyes = np.linalg.norm(points[:, 33] - points[:, 263], axis=1)
-    scale = np.where(seen, spread * np.nanmedian(eyes[seen] / spread[seen]), 1.0)
-    shape = upright[:, len(_STILL) :] / scale[:, None, None]
-    shape[~seen] = np.nan
-    yaw = np.degrees(np.arcsin(np.clip(turn[:, 2, 0], -1, 1)))
-    pitch = np.degrees(np.arctan2(turn[:, 2, 1], turn[:, 2, 2]))
-    return _by_nose(Poses(turn, middle, scale, shape, yaw, pitch))
+    eyes = np.linalg.norm(points[begin:end, 33] - points[begin:end, 263], axis=1)
+    return turn, middle, np.asarray(eyes, np.float64), spread, upright[:, len(_STILL) :]
 
 
 def _by_nose(found: Poses) -> Poses:

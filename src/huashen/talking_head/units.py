@@ -50,7 +50,7 @@ class Looks:
         """(n,): how much fine detail the foot of the nose has, which does not speak: little where the frame is blurred."""
         self.grain = np.full(n, np.nan)
         """(n,): how much the lips and their surroundings change from pixel to pixel, see `grain`."""
-        around = np.zeros((n, AROUND[1], AROUND[0], 3), np.float32)
+        around = np.zeros((n, AROUND[1], AROUND[0], 3), np.uint8)
         level = float(mean[:LIPS, 2].mean())
         x, y = float(mean[:LIPS, 0].mean()), float(mean[:LIPS, 1].mean())
         self._box = np.array([[x - 0.40, y - 0.22, level], [x + 0.40, y - 0.22, level], [x - 0.40, y + 0.42, level]])
@@ -150,7 +150,7 @@ def _flat(values: Array) -> Array:
     return np.asarray(0.25 * before + 0.5 * values + 0.25 * after)
 
 
-def _strange(around: Floats, skin: NDArray[np.bool_]) -> Array:
+def _strange(around: Image, skin: NDArray[np.bool_]) -> Array:
     """Return (n,) in [0, 1]: how far small pictures show something that the others do not.
 
     What a dozen mixtures of the frames cannot explain is strange: light, turns and the jaw's ways are explained, a hand that comes
@@ -160,18 +160,23 @@ def _strange(around: Floats, skin: NDArray[np.bool_]) -> Array:
     score = np.zeros(len(flat))
     if len(flat) < 50 or skin.sum() < 40:
         return score
+    blocks = [slice(begin, begin + 1000) for begin in range(0, len(flat), 1000)]  # long clips would fill the memory at once
     # Begun with the frames nearest to the middle of all, and widened.
-    share = np.abs(flat - np.median(flat, axis=0)).mean(1)
+    middle = np.median(flat, axis=0).astype(np.float32)
+    share = np.concatenate([np.abs(flat[block] - middle).mean(1) for block in blocks])
     for axes_kept in (4, 6, 8, 8):
         fair = np.flatnonzero(share <= max(HIDDEN[0], float(np.percentile(share, 55))))
-        chosen = fair[:: max(1, len(fair) // 400)]
-        mean = np.median(flat[chosen], axis=0)
-        _, _, axes = np.linalg.svd(flat[chosen] - mean, full_matrices=False)
-        away = flat - mean
-        axes = axes[:axes_kept]
-        left = np.abs(away - (away @ axes.T) @ axes).reshape(len(flat), -1, 3).max(2)
-        usual = 1.48 * np.median(left[chosen], axis=0) + 2
-        share = ((left > STRANGE) & (left > 4 * usual)).mean(1)
+        chosen = flat[fair[:: max(1, len(fair) // 400)]].astype(np.float32)
+        mean = np.median(chosen, axis=0)
+        axes = np.linalg.svd(chosen - mean, full_matrices=False)[2][:axes_kept]
+
+        def left(pictures: Floats, mean: Floats = mean, axes: Floats = axes) -> Floats:
+            away = pictures - mean
+            return np.asarray(np.abs(away - (away @ axes.T) @ axes).reshape(len(away), -1, 3).max(2), np.float32)
+
+        usual = 1.48 * np.median(left(chosen), axis=0) + 2
+        limit = np.maximum(STRANGE, 4 * usual)
+        share = np.concatenate([(left(flat[block].astype(np.float32)) > limit).mean(1) for block in blocks])
         score = np.clip((share - HIDDEN[0]) / (HIDDEN[1] - HIDDEN[0]), 0, 1)
     return score
 
