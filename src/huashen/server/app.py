@@ -3,7 +3,7 @@
 Routes, all below the address the server was started on:
 
 - `GET /` the page; `GET /healthz`; `GET /metrics` (Prometheus's text format)
-- `GET /v1/house` what there is to choose from; `GET /v1/faces/{id}/picture`; `POST /v1/faces` a picture (bytes) → 201 {id, name}
+- `GET /v1/house` what there is to choose from; `GET /v1/faces/{id}/picture`; `POST /v1/faces?consent=yes` a picture → 201 {id, name, …}
 - `POST /v1/sessions` {face?, tts?, voice?, lang?, engine?, driver?, chat?, size?, fps?, background?} → 201 {id, …}; 429 when all
   seats are taken
 - `GET /v1/sessions/{id}`; `DELETE /v1/sessions/{id}` → 204
@@ -24,13 +24,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from huashen.errors import HuashenError, InputError, MissingError, TooLargeError
 from huashen.server.house import House, loopback
 from huashen.server.room import BusyError, Room
-from huashen.words import tr
+from huashen.words import speaking, tr
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -95,7 +95,8 @@ class Service:
 
         @web.middleware
         async def guarded(request: web.Request, handler: Reply) -> web.StreamResponse:
-            return await self._guarded(request, handler)
+            with speaking(_language(request)):
+                return await self._guarded(request, handler)
 
         app = web.Application(middlewares=[guarded], client_max_size=max(BODY, self.house.limits.upload + 1000))
         app.add_routes([
@@ -250,12 +251,17 @@ class Service:
     async def _upload(self, request: "web.Request") -> "web.StreamResponse":
         from aiohttp import web
 
+        if request.query.get("consent") != "yes":
+            raise RefusedError(400, tr(
+                "say that the person in the picture agreed: POST /v1/faces?consent=yes",
+                "请声明已征得图中人的同意：POST /v1/faces?consent=yes",
+            ))  # fmt: skip
         if (request.content_length or 0) > self.house.limits.upload:
             most = self.house.limits.upload // 1_000_000
             raise RefusedError(413, tr(f"the picture is larger than {most} MB; send a smaller one", f"图片超过 {most} MB；请换一张较小的"))
         contents = await request.read()
         seen = await asyncio.to_thread(self.house.upload, contents)
-        return web.json_response({"id": seen.id, "name": seen.name}, status=201)
+        return web.json_response(self.house.described(seen), status=201)
 
     # ------------------------------------------------------------ sessions
 
@@ -438,6 +444,12 @@ class Service:
             for seen in list(self.house.faces):
                 if seen.uploaded and seen.id not in used and now - seen.uploaded > 600:
                     await asyncio.to_thread(self.house.forget, seen)
+
+
+def _language(request: "web.Request") -> Literal["en", "zh"] | None:
+    """Return the language a client asks for, None where it asks for none of ours."""
+    first = request.headers.get("Accept-Language", "").strip().lower()[:2]
+    return "zh" if first == "zh" else "en" if first == "en" else None
 
 
 def hosts_for(address: str, *, token: str) -> frozenset[str]:

@@ -13,9 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from huashen import registry, studio, weights
 from huashen.config import Settings
-from huashen.errors import HuashenError, InputError, TooLargeError
+from huashen.errors import HuashenError, InputError, NoFaceError, TooLargeError, UnreadableError
 from huashen.words import tr
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from huashen.avatar import Avatar
     from huashen.chat import Chat
     from huashen.footage import Footage
+    from huashen.types import Box
 
 PREPARED = 8
 """Prepared faces kept at hand."""
@@ -132,6 +135,20 @@ class House:
             ))  # fmt: skip
         return placed(face, background)
 
+    def described(self, seen: Seen) -> dict[str, Any]:
+        """Return what a page needs to show a face: its id, its name, and where the head is once it has been prepared.
+
+        `head` is left, top, right, bottom as shares of the picture, whose `size` is in pixels.
+        """
+        found: dict[str, Any] = {"id": seen.id, "name": seen.name}
+        key = (seen.id, str(self.defaults.get("size")))
+        face = next((face for (*prepared, _), face in list(self._prepared.items()) if tuple(prepared) == key), None)
+        if face is not None:
+            (width, height), box = _head(face)
+            head = [box.x0 / width, box.y0 / height, box.x1 / width, box.y1 / height]
+            found |= {"size": [width, height], "head": [round(min(max(side, 0.0), 1.0), 3) for side in head]}
+        return found
+
     def thumbnail(self, seen: Seen) -> bytes:
         """Return a small picture of a face, as JPEG."""
         import cv2
@@ -169,6 +186,20 @@ class House:
         try:
             path.write_bytes(contents)
             self.prepare(seen, self.defaults.get("size"), self.defaults.get("background", "original"))
+        except NoFaceError as error:
+            self.forget(seen)
+            raise NoFaceError(tr(
+                "no face was found in this picture; take one in which a large face looks at the camera",
+                "这张图片中没有找到人脸；请换一张正面、人脸较大的图片",
+            )) from error  # fmt: skip
+        except UnreadableError as error:
+            self.forget(seen)
+            raise UnreadableError(tr(
+                "this file cannot be read as a picture; take a JPEG, PNG or WebP", "无法将此文件读作图片；请使用 JPEG、PNG 或 WebP"
+            )) from error  # fmt: skip
+        except TooLargeError as error:
+            self.forget(seen)
+            raise TooLargeError(str(error).replace(str(path), tr("the picture", "图片"))) from error  # where it lies is nobody's business
         except BaseException:
             self.forget(seen)
             raise
@@ -187,9 +218,9 @@ class House:
     def values(self) -> dict[str, Any]:
         """Return what a page needs to offer the choice."""
         with self._lock:
-            faces = [{"id": seen.id, "name": seen.name} for seen in self.faces if not seen.uploaded]  # others' pictures are not shown
+            listed = [seen for seen in self.faces if not seen.uploaded]  # others' pictures are not shown
         return {
-            "faces": faces,
+            "faces": [self.described(seen) for seen in listed],
             "tts": [_described("tts", entry, voices=_voices(entry.name)) for entry in registry.table("tts").entries],
             "engines": [_described("talking_head", entry) for entry in registry.table("talking_head").entries],
             "chat": [{"name": name, "default": k == 0, "missing": None} for k, name in enumerate([*self.chats, "none"])],
@@ -198,6 +229,22 @@ class House:
             "upload_bytes": self.limits.upload if self.folder is not None else 0,
             "text": self.limits.text,
         }
+
+
+def _head(face: "Avatar | Footage") -> "tuple[tuple[int, int], Box]":
+    """Return the size of a prepared face's picture, and its face in it."""
+    from huashen.avatar import Avatar
+    from huashen.types import Box
+
+    if isinstance(face, Avatar):
+        height, width = face.image.shape[:2]
+        return (width, height), face.face.box
+    width, height = face.goal or face.size
+    scale = max(width / face.size[0], height / face.size[1])
+    x, y = np.nanmedian(face.points[:, :468, 0], 0) * scale, np.nanmedian(face.points[:, :468, 1], 0) * scale
+    left, top = (max(0.0, side * scale - room) for side, room in zip(face.size, (width, height), strict=True))
+    x, y = x - np.clip(x.mean() - width / 2, 0, left), y - np.clip(y.mean() - height * 0.46, 0, top)
+    return (width, height), Box(float(x.min()), float(y.min()), float(x.max()), float(y.max()))
 
 
 def _described(capability: str, entry: registry.Entry, **more: Any) -> dict[str, Any]:

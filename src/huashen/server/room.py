@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from huashen.chat import Reply
 from huashen.chat.aloud import without_code
 from huashen.chat.conversation import Conversation
 from huashen.errors import HuashenError, InputError
+from huashen.live.gestures import Unbracketed
 from huashen.server.hearing import Played, follow
 from huashen.server.house import House, as_fps
 from huashen.server.playlist import Playlist
@@ -101,7 +103,8 @@ class Room:
         """Let the person live: from now on there are frames."""
         works = [(self._run, "room")] + ([(self._hear, "ears")] if self._ears is not None else [])
         for work, name in works:
-            thread = threading.Thread(target=work, name=f"{name} {self.id[:4]}", daemon=True)
+            # in the language of whoever opened the session
+            thread = threading.Thread(target=copy_context().run, args=(work,), name=f"{name} {self.id[:4]}", daemon=True)
             self._threads.append(thread)
             thread.start()
         if self._playlist is not None:
@@ -333,14 +336,15 @@ class Room:
 
         def told() -> Iterator[str]:
             known.wait()
-            first = True
+            shown = Unbracketed()
             for piece in pieces:
                 timed.answer = timed.answer or time.monotonic()
-                self._tell({"type": "answer", "id": number[0], "text": piece})
-                first = False
+                if text := shown.add(piece):
+                    self._tell({"type": "answer", "id": number[0], "text": text})
                 yield piece
-            if sources and not first:
-                self._tell({"type": "answer", "id": number[0], "text": "", "sources": sources})
+            rest = shown.rest()
+            if rest or (sources and timed.answer):
+                self._tell({"type": "answer", "id": number[0], "text": rest, **({"sources": sources} if sources and timed.answer else {})})
 
         saying = self._live.say(Reply(without_code(told()), cancel=stop))
         number.append(saying.id)

@@ -7,7 +7,7 @@ import ssl
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from copy import copy
 from pathlib import Path
 
 from huashen.errors import InputError, OutputError, UnreadableError
@@ -54,7 +54,8 @@ def serve(
         ))  # fmt: skip
     secure = _secure(certificate, key)
     with tempfile.TemporaryDirectory(prefix="huashen-") as folder:
-        home = replace(house, folder=Path(folder) if house.folder is not None else None)
+        home = copy(house)  # with the faces that are prepared already
+        home.faces, home.folder = list(house.faces), Path(folder) if house.folder is not None else None
         made = None if channel is None else lambda: channel(home)
         service = Service(home, token=token, hosts=hosts_for(host, token=token), channel=made)
         asyncio.run(_serve(service, host, port, token, secure, ready, until))

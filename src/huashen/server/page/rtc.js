@@ -1,5 +1,7 @@
 // The session over WebRTC: picture and sound in one stream, the microphone back, a data channel for the events.
 
+const FIRST = 20_000; // milliseconds for the first frame: a server that does much else prepares the face meanwhile
+
 export async function overRTC(session, { video, microphone, onEvent, onLost, patience }) {
   const peer = new RTCPeerConnection({ iceServers: session.ice_servers });
   const stream = new MediaStream();
@@ -12,20 +14,17 @@ export async function overRTC(session, { video, microphone, onEvent, onLost, pat
   peer.ontrack = ({ track }) => { stream.addTrack(track); video.srcObject = stream; };
   let over = false, pinging = 0;
   const close = () => { over = true; clearInterval(pinging); peer.close(); video.srcObject = null; };
+  const until = async (done) => {
+    while (!over && !await done()) {
+      if (peer.connectionState === "failed") throw new Error("failed");
+      await new Promise((resolve) => setTimeout(resolve, 60));
+    }
+  };
   try {
     await peer.setLocalDescription();
-    const answer = await session.post("offer", { type: "offer", sdp: await gathered(peer) });
-    await peer.setRemoteDescription(answer);
-    await within(patience, new Promise((resolve, reject) => {
-      const look = async () => { // connected is not enough: a frame has to have come
-        if (over) return;
-        const frames = await received(peer);
-        if (frames > 0) resolve();
-        else if (peer.connectionState === "failed") reject(new Error("failed"));
-        else setTimeout(look, 60);
-      };
-      look();
-    }));
+    await peer.setRemoteDescription(await session.post("offer", { type: "offer", sdp: await gathered(peer) }));
+    await within(patience, until(() => peer.connectionState === "connected"));
+    await within(FIRST, until(() => received(peer))); // connected is not enough: a frame has to have come
   } catch (error) { close(); throw error; }
   peer.onconnectionstatechange = () => { if (!over && ["failed", "disconnected", "closed"].includes(peer.connectionState)) lost(); };
   let losing = 0;

@@ -2,7 +2,7 @@
 
 const SOUND = 1, JPEG = 2, H264_KEY = 3, H264 = 4;
 
-export async function overSocket(session, { canvas, context, microphone, onEvent, onLost, onShown }) {
+export async function overSocket(session, { canvas, context, output, microphone, onEvent, onLost, onShown }) {
   const codec = await decodes() ? "h264" : "jpeg";
   const address = new URL(`v1/sessions/${session.id}/stream?video=${codec}`, document.baseURI);
   address.protocol = address.protocol.replace("http", "ws");
@@ -13,7 +13,7 @@ export async function overSocket(session, { canvas, context, microphone, onEvent
   const player = new AudioWorkletNode(context, "player", {
     numberOfInputs: 0, outputChannelCount: [1], processorOptions: { rate: session.rate, start: 0.12, most: 0.6 },
   });
-  player.connect(context.destination);
+  player.connect(output);
   let heard = null; // {at: moment of the stream, when: moment of the audio clock}
   player.port.onmessage = ({ data }) => { heard = data; };
 
