@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from huashen.measurement import measure
     from huashen.registry import load
     from huashen.studio import say, sync
-    from huashen.types import Audio, Frame, Mark, Motion, Speech, Video
+    from huashen.types import Audio, Frame, Mark, Motion, Speech, Style, Video
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Avatar": "avatar", "HuashenError": "errors", "load": "registry", "measure": "measurement", "say": "studio", "sync": "studio",
-    "Audio": "types", "Frame": "types", "Mark": "types", "Motion": "types", "Speech": "types", "Video": "types",
+    "Audio": "types", "Frame": "types", "Mark": "types", "Motion": "types", "Speech": "types", "Style": "types", "Video": "types",
 }  # fmt: skip
 
-__all__ = ["Audio", "Avatar", "Frame", "HuashenError", "Mark", "Motion", "Speech", "Video", "load", "measure", "say", "sync"]
+__all__ = ["Audio", "Avatar", "Frame", "HuashenError", "Mark", "Motion", "Speech", "Style", "Video", "load", "measure", "say", "sync"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 
 from huashen.errors import InputError, NoFaceError
 from huashen.registry import load
-from huashen.types import Box, Face, Floats, Image, Landmarks
+from huashen.types import Box, Face, Floats, Image, Landmarks, Style
 from huashen.words import tr
 
 
@@ -23,6 +23,8 @@ class Avatar:
     """(h, w) float32, the share of the person in each pixel; None where the person cannot be told from the background."""
     name: str = ""
     source: Path | None = None
+    style: Style | None = None
+    """How this person's mouth moves; None: nobody knows."""
 
     def fitted(self, size: tuple[int, int]) -> "Avatar":
         """Return the avatar at another size (width, height), cut round the face where the shape differs."""

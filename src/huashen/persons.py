@@ -29,11 +29,12 @@ import numpy as np
 from huashen import __version__, config, footage, media, weights
 from huashen import avatar as pictures
 from huashen.appraisal import Appraisal, appraise, appraise_picture
+from huashen.audio2face import style as styles
 from huashen.avatar import Avatar
 from huashen.errors import HuashenError, InputError, OutputError, TooLargeError, UnreadableError
 from huashen.face.pose import head
 from huashen.footage import Footage
-from huashen.types import Box, Face, Landmarks
+from huashen.types import Box, Face, Landmarks, Style
 from huashen.words import tr
 
 FORMAT = 1
@@ -143,6 +144,8 @@ class Person:
     appraisal: Appraisal
     which: str = ""
     """How the face was chosen."""
+    style: Style | None = None
+    """How the person's mouth moves, from the clip, or for a picture from another clip of the person; None: nobody knows."""
     format: int = FORMAT
     folder: Path = field(default=Path(), compare=False)
 
@@ -167,7 +170,7 @@ class Person:
             raise _broken(self.name, str(error)) from error
         low, high = points[:468, :2].min(0), points[:468, :2].max(0)
         face = Face(Box(*map(float, (*low, *high))), Landmarks(points), score, head(points))
-        return Avatar(media.read_image(self.path), face, mask, self.name, self.path)
+        return Avatar(media.read_image(self.path), face, mask, self.name, self.path, self.style)
 
     def values(self) -> dict[str, Any]:
         """Return what the manifest holds, as JSON knows it."""
@@ -206,6 +209,7 @@ def find(name: str) -> Person:
                 f"数字人“{name}”由更新版本的化身（{values['version']}）制作；请升级，或重新制作",
             ))  # fmt: skip
         consent, appraisal = Consent(**values.pop("consent")), Appraisal(**values.pop("appraisal"))
+        values["style"] = Style(**values["style"]) if values.get("style") else None
         values["size"] = (int(values["size"][0]), int(values["size"][1]))
         return Person(**values, consent=consent, appraisal=appraisal, folder=place)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
@@ -238,6 +242,7 @@ def make(
     consent: Consent | None = None,
     which: footage.Which | None = None,
     box: tuple[float, float, float, float] | None = None,
+    style: str | os.PathLike[str] | Style | None = None,
     overwrite: bool = False,
     progress: Callable[[str, int, float, float | None], None] | None = None,
 ) -> Person:
@@ -248,6 +253,7 @@ def make(
         source: a video, a picture, or "example".
         consent: who agreed; needed for everybody but the example.
         which, box: see `huashen.say`.
+        style: how the person's mouth moves: see `as_style`; a clip that speaks tells it itself.
         overwrite: whether an avatar of that name is replaced; it stays until the new one is whole.
         progress: called with what is done ("track", "appraise"), the frames and seconds done, and the seconds of the whole.
 
@@ -269,6 +275,7 @@ def make(
         raise InputError(tr(
             f"nobody's consent is given for {path}: add --consent; {_ways()}", f"{path} 缺少同意凭证：请加 --consent；{_ways()}"
         ))  # fmt: skip
+    manner = None if style is None else as_style(style)
     place = _place(name)
     beside = place.with_name(f".{secrets.token_hex(4)}.part")
     try:
@@ -288,13 +295,14 @@ def make(
             clip = _footage(path, copy, beside / "footage", which, box, progress)
             seen = appraise(clip, progress=None if progress is None else lambda *done: progress("appraise", *done))
             person = Person(kind="clip", size=clip.size, fps=str(clip.fps), frames=len(clip), seconds=round(float(len(clip) / clip.fps), 3),
-                            appraisal=seen, **stated)  # fmt: skip
+                            appraisal=seen, style=manner or styles.of(clip), **stated)  # fmt: skip
         else:
             shown = pictures.from_image(media.read_image(copy), which=which, box=box, name=name, source=path)
             mask = np.zeros(0, np.uint8) if shown.mask is None else np.rint(shown.mask * 255).astype(np.uint8)
             np.savez_compressed(beside / "face.npz", points=shown.face.landmarks.points, score=shown.face.score, mask=mask)
             size = (shown.image.shape[1], shown.image.shape[0])
-            person = Person(kind="picture", size=size, fps="", frames=1, seconds=0.0, appraisal=appraise_picture(shown), **stated)
+            person = Person(kind="picture", size=size, fps="", frames=1, seconds=0.0, appraisal=appraise_picture(shown), style=manner,
+                            **stated)  # fmt: skip
         (beside / "manifest.json").write_text(json.dumps(person.values(), ensure_ascii=False, indent=1), encoding="utf-8")
         _placed(beside, place)
     except OSError as error:
@@ -304,6 +312,37 @@ def make(
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return person
+
+
+def as_style(value: str | os.PathLike[str] | Style, *, progress: Callable[[int, float, float | None], None] | None = None) -> Style:
+    """Return how somebody's mouth moves.
+
+    Args:
+        value: a clip in which somebody speaks, the name of an avatar made of one, or a style.
+        progress: see `huashen.footage.prepare`.
+
+    Raises:
+        InputError: it is neither, or there is too little speech to learn from.
+        UnreadableError, NoFaceError: the clip cannot be read, or shows no face.
+    """
+    if isinstance(value, Style):
+        return value
+    if isinstance(value, str) and exists(value):
+        found = find(value).style
+    else:
+        path = Path(value)
+        if media.probe(path).kind != "video":
+            raise InputError(tr(
+                f"{path} is no clip: a style is learned from a video in which somebody speaks, or is that of an avatar",
+                f"{path} 不是视频：说话风格须取自有人说话的视频，或已有数字人的名字",
+            ))  # fmt: skip
+        found = styles.of(footage.prepare(path, progress=progress))
+    if found is None:
+        raise InputError(tr(
+            f"{value}: too little speech to learn a style from; give a clip in which the person is seen to speak for 5 seconds or more",
+            f"{value}：说话内容太少，学不到说话风格；请给出能看到此人说话至少 5 秒的视频",
+        ))  # fmt: skip
+    return found
 
 
 def remove(name: str) -> None:

@@ -32,7 +32,7 @@ from huashen.errors import InputError, NoSpeechError, OutputError, TooLargeError
 from huashen.files import file_digest, writable
 from huashen.footage import Footage
 from huashen.subtitles import Cue
-from huashen.types import Audio, Frame, Speech, Video
+from huashen.types import Audio, Frame, Speech, Style, Video
 from huashen.words import tr
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def say(
     which: footage.Which | None = None,
     box: tuple[float, float, float, float] | None = None,
     end: str = "trim",
+    style: str | os.PathLike[str] | Style | None = None,
     driver: str | None = None,
     engine: str | None = None,
     options: Mapping[str, object] | None = None,
@@ -152,6 +153,8 @@ def say(
         box: x0, y0, x1, y1 in the picture's pixels: look for the face there.
         end: what becomes of a clip that is longer than the speech: "trim" ends with the speech, "live" goes on to the clip's end,
             the mouth shut.
+        style: how the mouth moves: a clip of somebody who speaks, the name of an avatar made of one, or a Style. Without it a prepared
+            picture moves by its own, where one was given, and a clip by what it shows.
         driver, engine: the engines that move the face and render the person.
         options: of the engine that renders, by the names its constructor gives them; texts are read as the kind it says.
         stages: what the frames go through afterwards, in this order: names, with options as in "unsharp:amount=0.5", or stages.
@@ -178,11 +181,14 @@ def say(
     speaker = registry.load("tts", tts, voice=voice, lang=lang, speed=_number(speed))
     if not speaker.phones:
         driver = driver or HEARD_BY
-    head = _head(engine, driver, fps=as_fps((own or 25) if fps is None else fps), still=still, seed=seed, options=options)
+    manner = as_style(style, face, progress=progress)
+    head = _head(engine, driver, fps=as_fps((own or 25) if fps is None else fps), still=still, seed=seed, style=manner, options=options)
     told = _Told(characters=sum(len(line.strip()) + 1 for line in text.splitlines()) if isinstance(text, str) else None)
     engines = {"tts": _name("tts", tts), "audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
     engines |= _named(care)
-    key = _key(text, face, voice, tts, lang, speed, captions, size, fps, still, seed, which, box, ending, driver, engine, options, stages)
+    key = _key(
+        text, face, voice, tts, lang, speed, captions, size, fps, still, seed, which, box, ending, manner, driver, engine, options, stages
+    )
     with (
         _warnings(told) as said,
         closing(_begun(_spoken(speaker, _paragraphs(_checked(text)), told))) as speech,
@@ -209,6 +215,7 @@ def sync(
     which: footage.Which | None = None,
     box: tuple[float, float, float, float] | None = None,
     end: str = "trim",
+    style: str | os.PathLike[str] | Style | None = None,
     driver: str | None = None,
     engine: str | None = None,
     options: Mapping[str, object] | None = None,
@@ -221,8 +228,8 @@ def sync(
 
     Args:
         sound: a sound file, or a video whose sound is taken; that of the very clip that is the face is moved to fit its picture.
-        face, out, size, fps, still, seed, which, box, end, engine, options, stages, overwrite, resume, progress: as in
-            `say`.
+        face, out, size, fps, still, seed, which, box, end, style, engine, options, stages, overwrite, resume, progress:
+            as in `say`.
         text: what is said, where that is known: it is found in the sound, and lips close exactly where they must. Where it does not
             match, the sound alone counts.
         lang: the text's language tag; guessed without.
@@ -252,13 +259,16 @@ def sync(
     care = as_stages(stages)
     pace = as_fps((own or 25) if fps is None else fps)
     chosen = driver or (None if text is not None else HEARD_BY)
-    head = _head(engine, chosen, fps=pace, still=still, seed=seed, options=options, text=text is not None)
+    manner = as_style(style, face, progress=progress)
+    head = _head(engine, chosen, fps=pace, still=still, seed=seed, style=manner, options=options, text=text is not None)
     mover = _name("audio2face", driver or HEARD_BY)
     engines = {"audio2face": mover if chosen else f"{mover}+text", "talking_head": _name("talking_head", engine), **_named(care)}
     told = _Told()
     with _warnings(told) as said:
         told.whole = _heard(Path(sound))
-        key = _key(Path(sound), text, lang, captions, face, size, fps, still, seed, which, box, ending, driver, engine, options, stages)
+        key = _key(
+            Path(sound), text, lang, captions, face, size, fps, still, seed, which, box, ending, manner, driver, engine, options, stages
+        )
         with _going_on(goal, key, resume=resume, overwrite=overwrite) as there:
             avatar = as_avatar(face, size=size, which=which, box=box, progress=progress)
             with closing(_recorded(Path(sound), avatar, told)) as speech:
@@ -463,6 +473,27 @@ def as_known(
     return persons.find(face).opened()
 
 
+def as_style(
+    style: str | os.PathLike[str] | Style | None,
+    face: str | os.PathLike[str] | Avatar | Footage,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+) -> Style | None:
+    """Return how the mouth of a face shall move: as asked, else as its prepared picture says; None where nobody knows.
+
+    Args:
+        style: see `huashen.persons.as_style`.
+        face: what `as_known` returned.
+        progress: called after each frame of a clip that is prepared.
+
+    Raises:
+        InputError: it is neither clip nor avatar, or has too little speech to learn from.
+    """
+    if style is None:
+        return face.style if isinstance(face, Avatar) else None
+    return persons.as_style(style, progress=_tracking(progress))
+
+
 def _clip_fps(face: str | os.PathLike[str] | Avatar | Footage) -> Fraction | None:
     """Return the frames a second of a clip; None when a face is something else, or cannot be read, which reading it will say."""
     if isinstance(face, Footage):
@@ -647,17 +678,19 @@ def _name(capability: str, name: str | None) -> str:
 
 
 def _head(
-    engine: str | None, driver: str | None, *, fps: Fraction, still: bool, seed: int, options: Mapping[str, object] | None,
-    text: bool = False,
+    engine: str | None, driver: str | None, *, fps: Fraction, still: bool, seed: int, style: Style | None,
+    options: Mapping[str, object] | None, text: bool = False,
 ) -> "TalkingHead":  # fmt: skip
     """Build what renders, and its driver; with a text and no driver the one that hears, corrected by marks."""
     own = engine_options.checked("talking_head", engine, options or {})
     if driver is None and text:
         from huashen.audio2face.learned import Hearing, network
 
-        mover = registry.load("audio2face", "visemes", still=still, seed=seed, guess=lambda: Hearing(network()), sure_only=True)
+        mover = registry.load(
+            "audio2face", "visemes", still=still, seed=seed, style=style, guess=lambda: Hearing(network()), sure_only=True
+        )
     else:
-        mover = registry.load("audio2face", driver, still=still, seed=seed)
+        mover = registry.load("audio2face", driver, still=still, seed=seed, style=style)
     head: TalkingHead = registry.load("talking_head", engine, driver=mover, fps=fps, **own)
     return head
 
@@ -713,9 +746,7 @@ def _write(
     return Result(written.path, written.seconds, written.frames, written.size, video.fps, engines, files)
 
 
-def _cared_for(
-    head: "TalkingHead", avatar: Avatar | Footage, speech: Iterator[Speech], care: tuple["Stage", ...], done: int
-) -> Video:
+def _cared_for(head: "TalkingHead", avatar: Avatar | Footage, speech: Iterator[Speech], care: tuple["Stage", ...], done: int) -> Video:
     """Return the video with its aftercare, without the frames that are done."""
     begin = max(0, done - (MEMORY if care else 1))  # one at least, so that there is something to tell rate and size by
     video = head.animate(avatar, speech, begin=begin)
@@ -764,7 +795,7 @@ def _print(value: object, *, deep: bool = True) -> str:
     if isinstance(value, Footage):
         return " ".join(map(_print, (value.path, value.points, value.fps, value.size, value.goal)))
     if isinstance(value, Avatar):
-        return " ".join(map(_print, (value.image, value.mask, value.face.landmarks.points)))
+        return " ".join(map(_print, (value.image, value.mask, value.face.landmarks.points, value.style)))
     if isinstance(value, Mapping):
         return " ".join(f"{name}={_print(value[name], deep=deep)}" for name in sorted(value))
     if isinstance(value, tuple | list):

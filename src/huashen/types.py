@@ -97,6 +97,20 @@ class Speech:
 
 
 @dataclass(frozen=True)
+class Style:
+    """How somebody's mouth moves in speech, beside the average one that drivers have: factors, 1 as the average does."""
+
+    open: float = 1.0
+    """How far the mouth opens."""
+    wide: float = 1.0
+    """How far it spreads."""
+    rounded: float = 1.0
+    """How far it narrows and rounds."""
+    parted: float = 0.0
+    """How far the lips stay apart in pauses, in distances between the outer corners of the eyes."""
+
+
+@dataclass(frozen=True)
 class Motion:
     """What the face does during one frame."""
 

@@ -14,7 +14,7 @@ from huashen import config, footage, media, persons, studio
 from huashen.avatar import Avatar
 from huashen.errors import InputError, OutputError, UnreadableError
 from huashen.footage import Footage
-from huashen.types import Audio, Frame, Image, Video
+from huashen.types import Audio, Frame, Image, Style, Video
 
 SELF = persons.Consent("self", day="2026-11-23")
 
@@ -218,3 +218,39 @@ def test_a_limit_that_is_none_names_the_file(tmp_path: Path) -> None:
     (tmp_path / config.FILE).write_text('cache = "much"')
     with pytest.raises(InputError, match=r"huashen\.toml: cache cannot be 'much'"):
         config.settings(tmp_path)
+
+
+def test_a_picture_keeps_the_style_it_was_given_and_speaks_by_it(face: Image, tmp_path: Path) -> None:
+    media.write_image(tmp_path / "me.png", face)
+    style = Style(open=0.7, wide=1.2, rounded=0.9, parted=0.01)
+    assert persons.make("me", tmp_path / "me.png", consent=SELF, style=style).style == style
+    assert persons.find("me").style == style
+    known = studio.as_known("me")
+    assert studio.as_style(None, known) == style
+    assert studio.as_style("me", "example") == style
+    other = Style(open=1.3)
+    assert studio.as_style(other, known) == other
+    persons.make("you", tmp_path / "me.png", consent=SELF, style="me")
+    assert persons.find("you").style == style
+
+
+def test_what_teaches_no_style_is_said(clip: Path, face: Image, tmp_path: Path) -> None:
+    assert persons.make("anna", clip, consent=SELF).style is None  # nobody speaks in it
+    with pytest.raises(InputError, match="too little speech"):
+        persons.as_style("anna")
+    with pytest.raises(InputError, match="too little speech"):
+        persons.as_style(clip)
+    media.write_image(tmp_path / "me.png", face)
+    with pytest.raises(InputError, match="is no clip"):
+        persons.as_style(tmp_path / "me.png")
+    with pytest.raises(UnreadableError):
+        persons.as_style("nobody.mp4")
+
+
+def test_a_manifest_from_before_styles_is_read(home: Path) -> None:
+    persons.make("anna", "example")
+    manifest = home / "avatars" / "anna" / "manifest.json"
+    values = json.loads(manifest.read_text(encoding="utf-8"))
+    del values["style"]
+    manifest.write_text(json.dumps(values), encoding="utf-8")
+    assert persons.find("anna").style is None

@@ -19,7 +19,7 @@ from huashen.audio2face.life import Life
 from huashen.audio2face.listen import Listener
 from huashen.audio2face.phones import CHANNELS, blend
 from huashen.audio2face.stream import moments
-from huashen.types import Motion, Speech
+from huashen.types import Motion, Speech, Style
 
 FILE = Path(__file__).with_name("hear.onnx")
 _TOP = 0.21
@@ -45,18 +45,21 @@ class Hear:
         seed: which person's blinks, glances and sway.
         amplitude: size of the mouth's movements, 1 for natural speech; 0 to 2.
         life: whether there is anything besides the mouth.
+        style: how this person's mouth moves; an average one without.
         file: another network, written by `huashen.train.audio2face`.
     """
 
     lookahead = 0.2
 
     def __init__(
-        self, *, still: bool = False, seed: int = 0, amplitude: float = 1.0, life: bool = True, file: Path = FILE
-    ) -> None:
+        self, *, still: bool = False, seed: int = 0, amplitude: float = 1.0, life: bool = True, style: Style | None = None,
+        file: Path = FILE,
+    ) -> None:  # fmt: skip
         self._still = still
         self._seed = seed
         self._amplitude = amplitude
         self._lively = life
+        self._style = style
         self._network = network(file)
 
     def drive(self, speech: Iterable[Speech], fps: Fraction) -> Iterator[Motion]:
@@ -69,7 +72,7 @@ class Hear:
             for time in listener.pauses(moment.end):
                 life.pause(time)
             own = life.at(moment.middle, left=moment.left) if self._lively else None
-            yield Motion(*blend(listener.mouth(moment.middle), self._amplitude, own, life.lopsided), moment.audio)
+            yield Motion(*blend(listener.mouth(moment.middle), self._amplitude, own, life.lopsided, self._style), moment.audio)
             listener.forget(moment.begin)
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from huashen.types import ARKIT, ARKIT_INDEX, HEAD, Floats
+from huashen.types import ARKIT, ARKIT_INDEX, HEAD, Floats, Style
 
 CHANNELS: tuple[str, ...] = (
     "jaw", "upper", "lower",         # jawOpen, mouthUpperUp*, mouthLowerDown*
@@ -229,7 +229,9 @@ def _vowel(open_: float, back: float, rounded: bool) -> tuple[dict[str, float], 
     return pose, (1.0, 1.0, 0.55, 0.8, 0.4)
 
 
-def blend(mouth: NDArray[np.float64], amplitude: float, own: tuple[Floats, Floats] | None, lopsided: float) -> tuple[Floats, Floats]:
+def blend(
+    mouth: NDArray[np.float64], amplitude: float, own: tuple[Floats, Floats] | None, lopsided: float, style: Style | None = None
+) -> tuple[Floats, Floats]:
     """Return a face's weights and head pose from the mouth's channels and the face's own life.
 
     Args:
@@ -237,7 +239,9 @@ def blend(mouth: NDArray[np.float64], amplitude: float, own: tuple[Floats, Float
         amplitude: factor on how far the mouth opens.
         own: (52,) and (6,) of the living face; None for a mask.
         lopsided: how much more the left side does than the right.
+        style: how this person's mouth moves; the average one without.
     """
+    mouth = mouth if style is None else styled(mouth, style)
     weights = np.zeros(len(ARKIT)) if own is None else own[0].astype(np.float64)
     head = np.zeros(len(HEAD), np.float32) if own is None else own[1]
     for name, shape in _SHAPES.items():
@@ -249,6 +253,19 @@ def blend(mouth: NDArray[np.float64], amplitude: float, own: tuple[Floats, Float
             weights[ARKIT_INDEX[shape + "Right"]] += value * (1 - lopsided)
     weights[ARKIT_INDEX["mouthClose"]] = mouth[-1]
     return np.clip(weights, 0.0, 1.0).astype(np.float32), head
+
+
+def styled(mouth: NDArray[np.float64], style: Style) -> NDArray[np.float64]:
+    """Return the channels as a person of a style moves them; closures stay as they are."""
+    found = mouth.copy()
+    for names, factor in (
+        (("jaw", "upper", "lower"), style.open),
+        (("stretch", "smile", "dimple"), style.wide),
+        (("pucker", "funnel"), style.rounded),
+    ):
+        found[[_AT[name] for name in names]] *= factor
+    found[_AT["jaw"]] = np.hypot(found[_AT["jaw"]], style.parted / 0.30)  # as parted as it is in a pause, or as far as speech opens it
+    return found
 
 
 _SHAPES = {

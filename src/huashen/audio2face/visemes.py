@@ -18,7 +18,7 @@ from huashen.audio2face.life import Life
 from huashen.audio2face.listen import Guess, Listener
 from huashen.audio2face.phones import CHANNELS, Aim, aims, blend
 from huashen.audio2face.stream import moments
-from huashen.types import Motion, Speech
+from huashen.types import Motion, Speech, Style
 
 _AT = {name: i for i, name in enumerate(CHANNELS)}
 
@@ -68,6 +68,7 @@ class Visemes:
         seed: which person's blinks, glances and sway.
         amplitude: size of the mouth's movements, 1 for natural speech; 0 to 2.
         life: whether there is anything besides the mouth.
+        style: how this person's mouth moves; an average one without.
         guess: begins for each stream what guesses the mouth where nothing tells what is said; the linear filter without it.
         sure_only: of what marks tell, take only what no sound tells as surely (lips that meet, rounding, hisses); guess the rest.
     """
@@ -75,13 +76,14 @@ class Visemes:
     lookahead = 0.3
 
     def __init__(
-        self, *, still: bool = False, seed: int = 0, amplitude: float = 1.0, life: bool = True,
+        self, *, still: bool = False, seed: int = 0, amplitude: float = 1.0, life: bool = True, style: Style | None = None,
         guess: Callable[[], Guess] | None = None, sure_only: bool = False,
     ) -> None:  # fmt: skip
         self._still = still
         self._seed = seed
         self._amplitude = amplitude
         self._lively = life
+        self._style = style
         self._guess = guess
         self._sure_only = sure_only
 
@@ -95,7 +97,7 @@ class Visemes:
             for time in score.pauses(moment.end):
                 life.pause(time)
             own = life.at(moment.middle, left=moment.left) if self._lively else None
-            yield Motion(*blend(score.mouth(moment.begin, moment.end), self._amplitude, own, life.lopsided), moment.audio)
+            yield Motion(*blend(score.mouth(moment.begin, moment.end), self._amplitude, own, life.lopsided, self._style), moment.audio)
 
 
 class _Score:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from huashen import terminal
-from huashen.cli.parts import Box, Command, Json, Overwrite, Quiet, Which, as_box, as_which, fetch, group, put
+from huashen.cli.parts import Box, Command, Json, Manner, Overwrite, Quiet, Which, as_box, as_which, fetch, group, put
 from huashen.errors import InputError, UnreadableError
 from huashen.words import tr
 
@@ -53,6 +53,7 @@ def new(
     ] = None,
     which: Which = None,
     box: Box = None,
+    style: Manner = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -78,7 +79,7 @@ def new(
 
     try:
         person = persons.make(
-            name, source, consent=agreed, which=as_which(which), box=as_box(box), overwrite=overwrite, progress=show
+            name, source, consent=agreed, which=as_which(which), box=as_box(box), style=style, overwrite=overwrite, progress=show
         )  # fmt: skip
     finally:
         _clear(meters)
@@ -215,6 +216,7 @@ def _told(person: "Person") -> list[str]:
         (tr("consent", "同意凭证"), person.consent.words()),
         (tr("kept in", "位置"), f"{terminal.short(person.folder)} ({_bytes(person.disk())})"),
         *_facts(found),
+        *_manner(person),
     ]  # fmt: skip
     lines = [terminal.table([list(row) for row in rows]), ""]
     for grade in grades(found):
@@ -249,6 +251,18 @@ def _facts(found: Any) -> list[tuple[str, str]]:
         rows.append((tr("sound", "声音"), tr(f"{ms} ms after the mouth (confidence {found.confidence:.2f})",
                                             f"相对嘴部 {ms} 毫秒（置信度 {found.confidence:.2f}）")))  # fmt: skip
     return rows
+
+
+def _manner(person: "Person") -> list[tuple[str, str]]:
+    """Return in words how the person's mouth moves beside an average one."""
+    style = person.style
+    if style is None:
+        return []
+    apart = f"{90 * style.parted:.1f}"
+    return [(tr("style", "说话风格"), tr(
+        f"opens {style.open:.2f}, spreads {style.wide:.2f}, rounds {style.rounded:.2f} times as far as most; {apart} mm apart in pauses",
+        f"张开、拉宽、圆唇为常人的 {style.open:.2f}、{style.wide:.2f}、{style.rounded:.2f} 倍；停顿时双唇相距 {apart} 毫米",
+    ))]  # fmt: skip
 
 
 def _graded(grade: "Grade") -> str:

@@ -18,6 +18,7 @@ from huashen.words import tr
 if TYPE_CHECKING:
     from huashen.studio import Result
 
+
 class Command(TyperCommand):
     def get_help(self, ctx: Any) -> str:
         return terminal.help_text(self, ctx)
@@ -123,6 +124,17 @@ End = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help=tr("another number, other blinks and nods", "换个数字，眨眼和点头随之不同"))]
+Manner = Annotated[
+    str | None,
+    typer.Option(
+        "--style",
+        metavar="CLIP|NAME",
+        help=tr(
+            "move the mouth as far, as wide and as round as the person in this clip, or of this avatar, does",
+            "口型的张开、拉宽与圆唇幅度仿照此视频（或此数字人）中的人",
+        ),
+    ),
+]
 Driver = Annotated[
     str | None,
     typer.Option(

@@ -12,6 +12,7 @@ from huashen.footage import Footage
 from huashen.live.clock import Clock
 from huashen.live.session import Session
 from huashen.live.steering import Steered
+from huashen.types import Style
 
 if TYPE_CHECKING:
     from huashen.talking_head import TalkingHead
@@ -27,6 +28,7 @@ def build(
     speed: float = 1.0,
     engine: "str | TalkingHead | None" = None,
     driver: str | None = None,
+    style: str | os.PathLike[str] | Style | None = None,
     size: str | int | None = None,
     fps: Fraction | float | str = 25,
     still: bool = False,
@@ -47,6 +49,7 @@ def build(
         voice, lang, speed: of the voice; they mean nothing to a built one.
         engine: the engine that renders the person, or what `head` built, which may be shared between sessions of one `fps`.
         driver, still, seed: see `head`.
+        style: as in `huashen.say`; it means nothing to a built engine.
         fps: frames a second.
         rate, clock, ahead, patient, clips: see `Session`.
 
@@ -58,14 +61,16 @@ def build(
     person = studio.as_avatar(face, size=size, which=which, box=box)
     if engine is None or isinstance(engine, str):
         engine = engine or (studio.CLIP_BY if isinstance(person, Footage) else None)
-        engine = head(engine, driver=driver, fps=pace, still=still, seed=seed)
+        manner = studio.as_style(style, person)
+        engine = head(engine, driver=driver, fps=pace, still=still, seed=seed, style=manner)
     speaker = registry.load("tts", tts, voice=voice, lang=lang, speed=speed) if tts is None or isinstance(tts, str) else tts
     return Session(person, head=engine, voice=speaker, fps=pace, rate=rate, clock=clock, ahead=ahead, patient=patient, clips=clips)
 
 
 def head(
-    engine: str | None = None, *, driver: str | None = None, fps: Fraction = Fraction(25), still: bool = False, seed: int = 0
-) -> "TalkingHead":
+    engine: str | None = None, *, driver: str | None = None, fps: Fraction = Fraction(25), still: bool = False, seed: int = 0,
+    style: Style | None = None,
+) -> "TalkingHead":  # fmt: skip
     """Build a talking head that a session can steer.
 
     Args:
@@ -75,12 +80,13 @@ def head(
         fps: frames a second.
         still: keep head and background still.
         seed: another number, other blinks and nods.
+        style: how the mouth moves; as an average one without.
     """
     from huashen.audio2face.learned import Hearing, network
 
     if driver is None:
-        mover = registry.load("audio2face", "visemes", still=still, seed=seed, guess=lambda: Hearing(network()))
+        mover = registry.load("audio2face", "visemes", still=still, seed=seed, style=style, guess=lambda: Hearing(network()))
     else:
-        mover = registry.load("audio2face", driver, still=still, seed=seed)
+        mover = registry.load("audio2face", driver, still=still, seed=seed, style=style)
     made: TalkingHead = registry.load("talking_head", engine, driver=Steered(mover), fps=fps)
     return made
