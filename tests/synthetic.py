@@ -1,6 +1,6 @@
 """A drawn face with known landmarks: tests of what happens to a picture need neither weights nor a photograph."""
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from fractions import Fraction
 from pathlib import Path
 
@@ -74,7 +74,10 @@ def portrait(size: tuple[int, int] = (96, 96), *, share: float = 0.3, shut: bool
     return Avatar(image, face, mask.astype(np.float32) / 255 if masked else None, "drawn")
 
 
-def clip(folder: Path, size: tuple[int, int] = (96, 96), *, frames: int = 40, without: Container[int] = (), gap: float = 0.24) -> Footage:
+def clip(
+    folder: Path, size: tuple[int, int] = (96, 96), *, frames: int = 40, without: Container[int] = (), gap: float = 0.24,
+    cutaway: Callable[[int], Image] | None = None,
+) -> Footage:
     """Write a clip of a drawn person who moves the head and speaks, and prepare it from the points known.
 
     Args:
@@ -83,6 +86,7 @@ def clip(folder: Path, size: tuple[int, int] = (96, 96), *, frames: int = 40, wi
         frames: how many.
         without: those in which the face is not found.
         gap: how far the mouth opens, in distances between the outer eye corners.
+        cutaway: what is shown in those without the face; the person all the same without.
     """
     shut, wide = landmarks(size), landmarks(size)
     unit = float(np.linalg.norm(shut[33] - shut[263]))
@@ -100,7 +104,7 @@ def clip(folder: Path, size: tuple[int, int] = (96, 96), *, frames: int = 40, wi
         cv2.fillPoly(image, [lips.round().astype(np.int32)], (184, 92, 92))
         inside = here[np.concatenate([mesh.UPPER_LIP[3], mesh.LOWER_LIP[3, ::-1]]), :2]
         cv2.fillPoly(image, [inside.round().astype(np.int32)], (70, 20, 24))
-        images.append(image)
+        images.append(image if cutaway is None or k not in without else cutaway(k))
         points.append(np.full_like(here, np.nan) if k in without else here)
     silent = Audio(np.zeros(0, np.float32), 0)
     path = folder / "drawn.mp4"

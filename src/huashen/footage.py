@@ -120,6 +120,8 @@ class Footage:
     """Seconds by which the clip's own sound comes after its mouth, where they agree best."""
     sure: float = 0.0
     """Probability, 0 to 1, that this is right within 80 ms; 0 without sound."""
+    through: bool = False
+    """Whether it is shown to its very end before it turns: where what is said ends there, turning earlier would put frames out of order."""
 
     @property
     def late(self) -> float:
@@ -172,11 +174,14 @@ class Footage:
         The clip runs to its end, back to its beginning and on. It turns where the head is nearly at rest, so that turning does not show.
         """
         begin, end = self._turns()
+        top = len(self) - 1 if self.through else end
         position, way, passed = 0, 1, 0
         for k in count():
             while passed < int((k + Fraction(1, 2)) / fps * self.fps):
-                if position >= end or (way < 0 and position <= begin):
-                    way = -1 if position >= end else 1
+                if way > 0 and position >= top:
+                    way, top = -1, end
+                elif way < 0 and position <= begin:
+                    way = 1
                 position += way
                 passed += 1
             yield position

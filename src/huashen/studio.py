@@ -196,7 +196,8 @@ def say(
     ):
         avatar = as_avatar(face, size=size, which=which, box=box, progress=progress)
         whole = _ended(speech, avatar, told, ending)
-        result = _write(head, avatar, whole, goal, told, there, care=care, captions=captions, engines=engines, progress=progress)
+        shown = _through(avatar, told, ending)
+        result = _write(head, shown, whole, goal, told, there, care=care, captions=captions, engines=engines, progress=progress)
     return replace(result, warnings=tuple(said))
 
 
@@ -274,7 +275,8 @@ def sync(
             with closing(_recorded(Path(sound), avatar, told)) as speech:
                 known: Iterator[Speech] = speech if spoken is None else align((piece.audio for piece in speech), spoken)
                 whole = _ended(known, avatar, told, ending)
-                result = _write(head, avatar, whole, goal, told, there, care=care, captions=captions, engines=engines, progress=progress)
+                shown = _through(avatar, told, ending)
+                result = _write(head, shown, whole, goal, told, there, care=care, captions=captions, engines=engines, progress=progress)
     return replace(result, warnings=tuple(said))
 
 
@@ -662,6 +664,13 @@ def _lived(speech: Iterator[Speech], seconds: Fraction, told: _Told) -> Iterator
     while left > 0:
         yield Speech(Audio(np.zeros(min(left, rate), np.float32), rate))
         left -= rate
+
+
+def _through(face: Avatar | Footage, told: _Told, end: End) -> Avatar | Footage:
+    """Return a face; a clip that is to be seen to its very end and no longer goes there before it turns."""
+    if isinstance(face, Avatar):
+        return face
+    return replace(face, through=end == "live" or (told.whole is not None and told.whole <= (len(face) + 1) / face.fps))
 
 
 def _number(speed: float | str) -> float:

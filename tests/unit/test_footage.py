@@ -1,6 +1,7 @@
 """A clip is read in any order without being held, and what was prepared is found again."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -36,6 +37,14 @@ def test_a_clip_goes_there_and_back_one_frame_at_a_time(drawn: Footage) -> None:
     assert max(order) >= 33
     assert min(order[40:]) <= 6
     assert order == list(islice(drawn.order(Fraction(25)), 200))
+
+
+def test_a_clip_whose_end_is_the_end_is_shown_to_it(drawn: Footage) -> None:
+    order = list(islice(replace(drawn, through=True).order(Fraction(25)), 200))
+    assert order[:40] == list(range(40))
+    assert set(np.abs(np.diff(order))) == {1}
+    assert order[40:47] == [38, 37, 36, 35, 34, 33, 32]
+    assert max(order[60:]) <= list(islice(drawn.order(Fraction(25)), 50))[33] + 6
 
 
 def test_another_rate_keeps_the_clips_own_speed(drawn: Footage) -> None:
