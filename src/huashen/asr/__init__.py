@@ -65,8 +65,8 @@ TABLE = Registry(
     ),
     Entry(
         name="faster-whisper", target="huashen.asr.whisper:Whisper", licence="MIT / MIT",
-        about=("Whisper through CTranslate2: about a hundred languages; needs a converted model's folder",
-               "Whisper（CTranslate2 推理）：约一百种语言；需给出已转换的模型文件夹"),
+        about=("Whisper through CTranslate2: Chinese, English, about a hundred languages; the base model (148 MB) is fetched once",
+               "Whisper（CTranslate2 推理）：中文、英语等约一百种语言；首次使用时获取 base 模型（148 MB）"),
         extra="whisper", modules=("faster_whisper",), source="https://github.com/SYSTRAN/faster-whisper",
     ),
     Entry(

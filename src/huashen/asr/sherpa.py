@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from huashen import device
 from huashen.asr import RATE
 from huashen.asr.whole import Whole
-from huashen.errors import EngineError, InputError, MissingWeightsError
+from huashen.errors import EngineError, InputError, MissingWeightsError, UnreadableError
 from huashen.types import Floats, Mark, Transcript
 from huashen.words import tr
 
@@ -25,9 +26,9 @@ class Sherpa:
         threads: threads of the network.
 
     Raises:
-        InputError: no folder is named.
+        InputError: no folder is named, or SenseVoice does not know the language.
         MissingWeightsError: it is not there, or lacks a file; the text names it.
-        EngineError: sherpa-onnx cannot load it.
+        EngineError, UnreadableError: sherpa-onnx cannot load it.
     """
 
     def __init__(self, *, model: str | Path | None = None, lang: str = "", threads: int = 2) -> None:
@@ -38,22 +39,32 @@ class Sherpa:
             ))  # fmt: skip
         folder = Path(model).expanduser()
         self.lang = lang
-        encoder = _file(folder, "*encoder*.onnx")
-        self.streaming = encoder is not None
+        self.streaming = _file(folder, "*encoder*.onnx") is not None
         """Whether words come while they are spoken."""
+        kinds = ("encoder", "decoder", "joiner") if self.streaming else ("model",)
+        nets = {kind: _wanted(folder, f"*{kind}*.onnx") for kind in kinds}
+        tokens = _wanted(folder, "tokens.txt")
+        for kind, wanted in (("encoder", "decode_chunk_len"), ("decoder", "context_size"), ("model", "lang_auto")):
+            if kind in nets:
+                _check(Path(nets[kind]), wanted)
+        _check_tokens(Path(tokens))
+        known = ("zh", "en", "yue", "ja", "ko")
+        if not self.streaming and lang and lang.split("-")[0] not in known:
+            raise InputError(tr(
+                f"SenseVoice does not know the language '{lang}'; it knows {', '.join(known)}",
+                f"SenseVoice 不懂语言“{lang}”；它懂 {'、'.join(known)}",
+            ))  # fmt: skip
         import sherpa_onnx
 
         try:
-            if encoder is not None:
+            if self.streaming:
                 self._model: Any = sherpa_onnx.OnlineRecognizer.from_transducer(
-                    tokens=_wanted(folder, "tokens.txt"), encoder=str(encoder), decoder=_wanted(folder, "*decoder*.onnx"),
-                    joiner=_wanted(folder, "*joiner*.onnx"), num_threads=threads, sample_rate=RATE, feature_dim=80,
-                )  # fmt: skip
+                    tokens=tokens, **nets, num_threads=threads, sample_rate=RATE, feature_dim=80
+                )
             else:
                 self._model = sherpa_onnx.OfflineRecognizer.from_sense_voice(
-                    model=_wanted(folder, "model*.onnx"), tokens=_wanted(folder, "tokens.txt"), num_threads=threads, sample_rate=RATE,
-                    language=lang.split("-")[0] or "auto", use_itn=True,
-                )  # fmt: skip
+                    **nets, tokens=tokens, num_threads=threads, sample_rate=RATE, language=lang.split("-")[0] or "auto", use_itn=True
+                )
         except (RuntimeError, ValueError) as error:
             raise EngineError(tr(f"sherpa-onnx cannot load {folder} ({error})", f"sherpa-onnx 无法加载 {folder}（{error}）")) from error
         self._turn = threading.Lock()
@@ -134,3 +145,33 @@ def _wanted(folder: Path, pattern: str) -> str:
             f"{folder} 中没有 {pattern}；请给出从 https://github.com/k2-fsa/sherpa-onnx/releases 下载的模型文件夹",
         ))  # fmt: skip
     return str(found)
+
+
+def _check(net: Path, wanted: str) -> None:
+    """Look whether a network says what sherpa-onnx reads from it, since that ends the whole process where it does not.
+
+    Raises:
+        UnreadableError: it is no network.
+        EngineError: it is one of another kind.
+    """
+    about = device.onnx(net).get_modelmeta().custom_metadata_map
+    if wanted not in about:
+        kind = about.get("model_type") or tr("unknown", "未知")
+        raise EngineError(tr(
+            f"{net} is neither of a streaming transducer nor SenseVoice for sherpa-onnx (its kind: {kind}, without '{wanted}')",
+            f"{net} 不是 sherpa-onnx 的流式 transducer 或 SenseVoice 模型（类型：{kind}，缺少“{wanted}”）",
+        ))  # fmt: skip
+
+
+def _check_tokens(tokens: Path) -> None:
+    """Look whether every line of a list of tokens ends in its number.
+
+    Raises:
+        UnreadableError: one does not.
+    """
+    lines = tokens.read_bytes().decode("utf-8", "replace").splitlines()
+    wrong = next((k for k, line in enumerate(lines, 1) if not line.rpartition(" ")[2].strip().isdigit()), 0 if lines else 1)
+    if wrong:
+        raise UnreadableError(tr(
+            f"line {wrong} of {tokens} is no token with its number", f"{tokens} 第 {wrong} 行不是“词元 编号”的格式"
+        ))  # fmt: skip
