@@ -159,6 +159,42 @@ def fitted(shape: Array, gap: float, width: float) -> Array:
     return out
 
 
+def misplaced(shapes: Array, units: NDArray[np.intp]) -> Array:
+    """Return (n, 3): how far the lips of each of (n, points, 3) shapes are from where lips so far open and so wide are in the others.
+
+    Most of it is the pose's error and how the head is held, which belong to a frame and not to the mouth shown on it.
+
+    Args:
+        shapes: NaN where there is no face; 0 is returned there.
+        units: the frames to learn from.
+    """
+    told = np.stack([gap_of(shapes), width_of(shapes)], 1)
+    told -= told[units].mean(0)
+    places = shapes[:, :LIPS].mean(1)
+    places = places - places[units].mean(0)
+    known = told[units]
+    prior = np.eye(2) * Chin.PRIOR * 0.03**2
+    return np.asarray(np.nan_to_num(places - told @ np.linalg.solve(known.T @ known + prior, known.T @ places[units])))
+
+
+def drifted(values: Array, broken: NDArray[np.bool_]) -> Array:
+    """Return (n, k) values without what comes and goes within a tenth of a second, not averaged over a break.
+
+    Args:
+        values: one row a frame.
+        broken: (n,) whether the frame does not go on from the one before it.
+    """
+    weights = np.exp(-0.5 * (np.arange(-4, 5) / 2) ** 2)
+    run = np.cumsum(broken)
+    total, share = np.zeros_like(values), np.zeros(len(values))
+    for step, weight in zip(range(-4, 5), weights, strict=True):
+        other = np.clip(np.arange(len(values)) + step, 0, len(values) - 1)
+        here = weight * (run[other] == run)
+        total += here[:, None] * values[other]
+        share += here
+    return total / share[:, None]
+
+
 def follow(shape: Array, *, whole: bool) -> Array:
     """Return (points,): how far each point goes with the lips, 1, or stays in the frame's place, 0.
 

@@ -41,9 +41,11 @@ from huashen.talking_head.lowerface import (
     Array,
     Chin,
     Poses,
+    drifted,
     fitted,
     follow,
     gap_of,
+    misplaced,
     poses,
     width_of,
 )  # fmt: skip
@@ -264,6 +266,8 @@ class Bank:
         closed = self._units[self.gap[self._units] <= low + 0.2 * (top - low)]
         self._rest = float(np.median(self.width[closed]))
         self._spread = max(float(np.std(self.width[self._units])), 0.02)
+        self._off = misplaced(shape, self._units)
+        self._stay = drifted(self._off, self._broken)
         self._follow = follow(np.nanmedian(shape[self._units], axis=0), whole=region == "lower-face")
         self._whole = region == "lower-face"
         self._chin = Chin(shape[self._units])
@@ -312,13 +316,14 @@ class Bank:
         layers = []
         if lack < 1:
             found = self._mixed(units)
-            near = sum(weight * self.poses.shape[unit] for unit, weight in found.items())
+            near = sum(weight * (self.poses.shape[unit] - self._off[unit]) for unit, weight in found.items())
             lips += (1 - lack) * fitted(np.asarray(near), gap, width)[:LIPS]
             layers += [self._layer(index, unit, (1 - lack) * weight) for unit, weight in found.items()]
         if lack > 0:
             layer, shape = self._drawn.at(motion.weights, gap - self.shut, lack)
-            lips += lack * fitted(shape, gap, width)[:LIPS]
+            lips += lack * fitted(shape - self._off[self._drawn.index], gap, width)[:LIPS]
             layers.append(layer)
+        lips += self._stay[index]
         goal = np.concatenate([lips, own[LIPS:] + self._follow[LIPS:, None] * self._chin.moved(own, lips)])
         return self._lay(image, index, own + share * (goal - own), layers, share)
 
@@ -416,14 +421,14 @@ class Bank:
 
 
 class _Drawn:
-    """A frame of a clip on which mouths are drawn that the clip does not show."""
+    """Frame `index` of a clip, on which mouths are drawn that the clip does not show."""
 
     def __init__(self, footage: Footage, poses: Poses, index: int) -> None:
         face = footage.face(index)
         assert face is not None
         image = next(footage.images([index]))
         self._rig = Rig(Avatar(image, face))
-        self._poses, self._index = poses, index
+        self._poses, self.index = poses, index
 
     def at(self, weights: Floats, gap: float, weight: float) -> tuple[_Layer, Array]:
         """Return a mouth that is so far open, and its (points, 3) shape.
@@ -441,10 +446,10 @@ class _Drawn:
         else:
             weights[ARKIT_INDEX["jawOpen"]], weights[ARKIT_INDEX["mouthClose"]] = max(gap, 0.0) / 0.30, 0.0
         picture, corner, moved = self._rig.speak(weights)
-        own = self._poses.shape[self._index]
-        places = self._poses.place(self._index, own) + moved[POINTS] - np.array(corner, np.float32)
-        shape = own + self._poses.lifted(self._index, moved[POINTS])
-        scale = float(self._poses.scale[self._index])
+        own = self._poses.shape[self.index]
+        places = self._poses.place(self.index, own) + moved[POINTS] - np.array(corner, np.float32)
+        shape = own + self._poses.lifted(self.index, moved[POINTS])
+        scale = float(self._poses.scale[self.index])
         return _Layer(picture, np.asarray(places, np.float32), weight, 0.0, grain(picture, places[:LIPS], scale)), shape
 
 
