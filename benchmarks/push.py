@@ -1,15 +1,16 @@
 """A channel pushed to a real RTMP server for a long time: late and dropped pictures, time stamps, memory.
 
-    python benchmarks/push.py [--minutes 5] [--size 320] [--kill]
+    python benchmarks/push.py [--minutes 5] [--size 512] [--kill] [--clip FILE] [--keep FOLDER]
 
-Wants Debian's nginx with its RTMP module (apt install nginx libnginx-mod-rtmp). A play-list of sentences in two languages runs in a
-loop. With --kill the server is killed half-way and started again ten seconds later. What the server recorded is read back: its last
-time stamp is compared with the clock, and sound with picture.
+Wants Debian's nginx with its RTMP module (apt install nginx libnginx-mod-rtmp). A play-list of sentences in two languages, and a clip
+where one is given, runs in a loop. With --kill the server is killed half-way and started again ten seconds later. What the server
+recorded is read back: every step between time stamps, the last one compared with the clock, and sound with picture.
 """
 
 import argparse
 import asyncio
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -41,9 +42,10 @@ def serve(folder: Path, port: int) -> "subprocess.Popen[bytes]":
     return process
 
 
-def stamps(path: Path) -> tuple[float, float, float]:
-    """Return the first and last time of the picture, and the last of the sound; times must rise."""
+def stamps(path: Path) -> tuple[float, float, float, float, float]:
+    """Return the first and last time of the picture, the last of the sound, and the longest step of each; times must rise."""
     first, last, sound = None, -1.0, -1.0
+    step, sound_step = 0.0, 0.0
     with av.open(str(path)) as container:
         for packet in container.demux():
             if packet.dts is None:
@@ -51,19 +53,23 @@ def stamps(path: Path) -> tuple[float, float, float]:
             at = float(packet.dts * packet.time_base)
             if packet.stream.type == "video":
                 assert at > last, (at, last)
+                step = step if first is None else max(step, at - last)
                 first, last = at if first is None else first, at
             else:
                 assert at >= sound, (at, sound)
+                sound_step = sound_step if sound < 0 else max(sound_step, at - sound)
                 sound = at
     assert first is not None
-    return first, last, sound
+    return first, last, sound, step, sound_step
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=5)
-    parser.add_argument("--size", default="320")
+    parser.add_argument("--size", default="512")
     parser.add_argument("--kill", action="store_true")
+    parser.add_argument("--clip", type=Path, help="goes into the play-list")
+    parser.add_argument("--keep", type=Path, help="a folder for what the server recorded")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -77,39 +83,49 @@ def main() -> None:
             f"events {{ worker_connections 64; }}\nrtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; record all; "
             f"record_path {folder}/got; record_unique on; }} }} }}\n"
         )
-        (folder / "list.txt").write_text(LIST, encoding="utf-8")
+        (folder / "list.txt").write_text(LIST + (f"{given.clip.resolve()}\n" if given.clip else ""), encoding="utf-8")
         server = serve(folder, port)
         room = Room(House(seen_faces(["example"]), {"size": given.size}), {}, id="channel")
         room.send_to([f"rtmp://127.0.0.1:{port}/live/key"], folder / "list.txt")
         me = psutil.Process()
         room.begin()
-        begin, memory, killed = time.monotonic(), [], 0.0
+        begin, memory, killed, load, spent = time.monotonic(), [], 0.0, [], time.process_time()
         while (passed := time.monotonic() - begin) < given.minutes * 60:
             time.sleep(1)
             if passed > 20:
                 memory.append(me.memory_info().rss / 1e6)
+                load.append(os.getloadavg()[0])
             if given.kill and not killed and passed > given.minutes * 30:
                 killed = time.monotonic()
                 server.kill()
                 server.wait()
             if killed and server.poll() is not None and time.monotonic() - killed > 10:
                 server = serve(folder, port)
-        passed = time.monotonic() - begin
+        passed, spent = time.monotonic() - begin, time.process_time() - spent
         condition, numbers = room.outputs[0].condition(), room.numbers()
         asyncio.run(room.close())
         server.terminate()
         server.wait()
         files = sorted((folder / "got").glob("*.flv"), key=os.path.getmtime)
-        print(f"{passed / 60:.1f} minutes at {given.size}: {condition.frames} pictures pushed ({condition.frames / passed:.2f} a second), "
-              f"{condition.dropped} left out, {condition.connections} connection(s)")
+        print(
+            f"{passed / 60:.1f} minutes at {given.size}: {condition.frames} pictures pushed ({condition.frames / passed:.2f} a second), "
+            f"{condition.dropped} left out, {condition.connections} connection(s)"
+        )
         print(f"late: {numbers['late_frames']:.0f} of {numbers['frames']:.0f} ({100 * numbers['late_frames'] / numbers['frames']:.3f} %)")
         tail = max(1, len(memory) // 10)
         early, late = sum(memory[:tail]) / tail, sum(memory[-tail:]) / tail
+        print(f"{spent / passed:.2f} cores, the machine's load {sum(load) / max(1, len(load)):.1f} of {os.cpu_count()} cores")
         print(f"memory: {early:.0f} MB at first, {late:.0f} MB at last, peak {max(memory):.0f} MB")
         for file in files:
-            first, last, sound = stamps(file)
+            first, last, sound, step, sound_step = stamps(file)
             apart = 1000 * (sound - last)
-            print(f"received: picture {first:.2f} to {last:.2f} s, sound to {sound:.2f} s; sound less picture at the end {apart:+.0f} ms")
+            print(
+                f"received: picture {first:.2f} to {last:.2f} s, sound to {sound:.2f} s; sound less picture at the end {apart:+.0f} ms; "
+                f"longest step {1000 * step:.0f} ms of the picture, {1000 * sound_step:.0f} ms of the sound"
+            )
+            if given.keep is not None:
+                given.keep.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, given.keep)
         print(f"clock less the last time stamp: {passed - last:+.2f} s (what is on its way, and the start)")
 
 
