@@ -1,6 +1,7 @@
 """What stands in a session's line: texts being spoken, sound fed in, clips."""
 
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from huashen.errors import InputError, TooLargeError
-from huashen.live.gestures import directions
+from huashen.live.gestures import CLOSING, GESTURES, directions
 from huashen.types import Audio, Frame, Image, Mark, Speech
 from huashen.words import tr
 
@@ -82,6 +83,128 @@ class Piece:
                 return max(0, int(mark.start * rate) - rate // 100)
         return given
 
+    def ready(self) -> bool:
+        """Return whether it can have its place now."""
+        return True
+
+    def drop(self) -> None:
+        """Take back what has no place yet."""
+        self.taken = self.size
+
+
+class Film(Piece):
+    """A video in the line, read ahead in a thread; what is counted of it are frames.
+
+    Args:
+        frames: as they come.
+        size: (width, height) of what is shown.
+        rate, samples: of a second's and a frame's sound.
+        lock: the session's.
+        name: the gesture that it is, if it is one.
+        melt: seconds in which it and what stands beside it give way to each other; 0 cuts.
+    """
+
+    def __init__(
+        self, frames: Iterable[Frame], size: tuple[int, int], rate: int, samples: int, lock: threading.Condition, *,
+        name: str = "", melt: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(Speech(Audio(np.zeros(0, np.float32), rate), aligned=True))
+        self.name, self.melt = name, melt
+        self.error: BaseException | None = None
+        """What went wrong while it was read."""
+        self._frames = frames
+        self._pixels = size
+        self._samples = samples
+        self._lock = lock
+        self._held: deque[Frame] = deque()
+        self._last: Image | None = None
+        self._unwanted = False
+        self._whole = False  # all of it has been read, or it is not wanted any more
+        self._thread: threading.Thread | None = None
+
+    @property
+    def size(self) -> int:
+        """Frames; as long as they are not known more than there are."""
+        return self.taken + len(self._held) if self._whole else sys.maxsize
+
+    @property
+    def running(self) -> bool:
+        """Whether it has begun: then it is not left before its end, however slowly it is read."""
+        return self._last is not None
+
+    def ready(self) -> bool:
+        """Return whether it can begin, or go on."""
+        return self._whole or (bool(self._held) and (self.running or len(self._held) >= FRAMES // 2))
+
+    def heard(self, given: int) -> str:
+        """Return nothing: it has no text."""
+        return ""
+
+    def take(self) -> Frame:
+        """Return its next frame; the last picture again and silence, with no index, while the next is not there."""
+        if not self._held:
+            assert self._last is not None
+            return Frame(self._last, Audio(np.zeros(self._samples, np.float32), self.speech.audio.rate), -1)
+        frame = self._held.popleft()
+        self._last = frame.image
+        self.taken += 1
+        self._lock.notify_all()
+        return frame
+
+    def back(self, frame: Frame) -> None:
+        """Put back a frame that was taken and not shown."""
+        if frame.index >= 0 and not self._unwanted:
+            self._held.appendleft(frame)
+            self.taken -= 1
+
+    def drop(self) -> None:
+        """Take back what has no place yet."""
+        self._held.clear()
+        self._whole = self._unwanted = True
+
+    def start(self) -> None:
+        """Begin to read it ahead."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="film", daemon=True)
+            self._thread.start()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for its thread; return whether it has ended."""
+        if self._thread is None:
+            return True
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except BaseException as error:  # noqa: BLE001 - told by the item in which it stands
+            with self._lock:
+                if not self._unwanted:
+                    self.error = error
+        with self._lock:
+            self._whole = True
+            self._lock.notify_all()
+
+    def _read(self) -> None:
+        frames = iter(self._frames)
+        try:
+            for frame in frames:
+                samples = np.zeros(self._samples, np.float32)
+                own = frame.audio.samples[: self._samples]
+                samples[: len(own)] = own
+                shown = replace(frame, image=fitted(frame.image, self._pixels), audio=Audio(samples, self.speech.audio.rate))
+                with self._lock:
+                    while not self._unwanted and len(self._held) >= FRAMES:
+                        self._lock.wait()
+                    if self._unwanted:
+                        return
+                    self._held.append(shown)
+                    self._lock.notify_all()
+        finally:
+            if isinstance(frames, Generator):
+                frames.close()
+
 
 def _whole_words(text: str, count: int) -> str:
     """Return the first characters of a text, less the word that would be cut; a Chinese character is a word."""
@@ -151,6 +274,11 @@ class Item:
         """Return what comes next of it, None as long as nothing does."""
         return next((piece for piece in self._pieces if piece.taken < piece.size), None)
 
+    def ready(self) -> bool:
+        """Return whether something of it can have its place now."""
+        piece = self.peek()
+        return piece is not None and piece.ready()
+
     def may(self, lead: float) -> bool:
         """Return whether its next sound may have its place, where so many seconds more are needed before they can come."""
         return True
@@ -170,7 +298,10 @@ class Item:
     def forget(self) -> None:
         """Drop what has been given out."""
         while self._pieces and self._pieces[0].given >= self._pieces[0].size:
-            self._past.append(self._pieces.popleft().speech.text)
+            piece = self._pieces.popleft()
+            self._past.append(piece.speech.text)
+            if isinstance(piece, Film):
+                self.error = self.error or piece.error
             self._lock.notify_all()
 
     def cancel(self) -> None:
@@ -178,7 +309,7 @@ class Item:
         self.hushed = True
         self._finished = True
         for piece in self._pieces:
-            piece.taken = piece.size
+            piece.drop()
         self.settle()
 
     def settle(self) -> None:
@@ -215,9 +346,9 @@ class Item:
             self._thread = threading.Thread(target=run, name=name, daemon=True)
             self._thread.start()
 
-    def _add(self, speech: Speech) -> None:
+    def _add(self, piece: Piece) -> None:
         """Append a piece; the lock is held."""
-        self._pieces.append(Piece(speech))
+        self._pieces.append(piece)
         self._prepared.set()
         self._lock.notify_all()
 
@@ -227,13 +358,15 @@ class Saying(Item):
 
     def __init__(
         self, number: int, asked: float, lock: threading.Condition, text: str | Iterable[str], voice: "Voice", rate: int,
-        known: Callable[[str], bool],
+        known: Callable[[str], bool], acted: Callable[[str], Film | None],
     ) -> None:  # fmt: skip
         super().__init__(number, asked, lock)
         self._text = text
         self._voice = voice
         self._rate = rate
         self._known = known
+        self._acted = acted
+        self._films: list[Film] = []
 
     def start(self) -> None:
         """Begin to read the text and to speak it ahead, in a thread."""
@@ -246,32 +379,53 @@ class Saying(Item):
         if close is not None and not isinstance(self._text, Generator):  # a generator may be running in the thread, which closes it
             close()
 
+    def join(self, timeout: float) -> bool:
+        """Wait for its threads; return whether they have ended."""
+        return super().join(timeout) and all(film.join(timeout) for film in self._films)
+
     def _speak(self) -> None:
         from huashen.tts import text as texts
 
         pieces = [self._text] if isinstance(self._text, str) else self._read()
-        held: list[tuple[int, str]] = []  # gestures of sentences in which there is nothing to say
+        held: list[str] = []  # gestures of what has nothing to be said
         try:
             for sentence in texts.sentences(pieces):
-                if self.hushed:
-                    return
-                clean, gestures = directions(sentence, self._known)
-                gestures = [*((0, name) for _, name in held), *gestures]
-                held = []
-                if not texts.sayable(clean):
-                    held = gestures
-                    continue
-                for speech in self._voice.speak(clean):
-                    here = [(at, name) for at, name in gestures if at <= len(speech.text)]
-                    gestures = [(at - len(speech.text), name) for at, name in gestures if at > len(speech.text)]
-                    if not self._put(_gesturing(resampled(speech, self._rate), here)):
+                for part, gestures, film in self._scenes(*directions(sentence, self._known)):
+                    if self.hushed:
+                        return
+                    gestures = [*((0, name) for name in held), *gestures]
+                    if texts.sayable(part):
+                        held = []
+                        for speech in self._voice.speak(part):
+                            here = [(at, name) for at, name in gestures if at <= len(speech.text)]
+                            gestures = [(at - len(speech.text), name) for at, name in gestures if at > len(speech.text)]
+                            if not self._put(Piece(_gesturing(resampled(speech, self._rate), here))):
+                                return
+                    else:
+                        held = [name for _, name in gestures]
+                    if film is not None and not self._put(film):
                         return
             if held:
                 silence = Speech(Audio(np.zeros(self._rate // 5, np.float32), self._rate), aligned=True)
-                self._put(_gesturing(silence, held))
+                self._put(Piece(_gesturing(silence, [(0, name) for name in held])))
         finally:
             if isinstance(self._text, Generator):
                 self._text.close()
+
+    def _scenes(self, text: str, gestures: list[tuple[int, str]]) -> Iterator[tuple[str, list[tuple[int, str]], Film | None]]:
+        """Cut a sentence where a gesture is a clip: yield what is said before it, what the face does meanwhile, and the clip."""
+        begin = 0
+        here: list[tuple[int, str]] = []
+        for at, name in gestures:
+            film = self._acted(name)
+            if film is None:
+                here += [(at - begin, name)] * (name in GESTURES)
+                continue
+            while text[at : at + 1] and text[at] in CLOSING:
+                at += 1
+            yield text[begin:at], here, film
+            begin, here = at, []
+        yield text[begin:], here, None
 
     def _read(self) -> Iterator[str]:
         for piece in self._text:
@@ -279,13 +433,16 @@ class Saying(Item):
                 return
             yield piece
 
-    def _put(self, speech: Speech) -> bool:
-        """Append a sentence once there is room; return False when it is not wanted any more."""
+    def _put(self, piece: Piece) -> bool:
+        """Append a sentence, or a clip, once there is room; return False when it is not wanted any more."""
         with self._lock:
             while not self.hushed and sum(piece.taken == 0 for piece in self._pieces) >= AHEAD:
                 self._lock.wait()
             if not self.hushed:
-                self._add(speech)
+                if isinstance(piece, Film):
+                    self._films = [*(film for film in self._films if not film.join(0.0)), piece]
+                    piece.start()
+                self._add(piece)
             return not self.hushed
 
 
@@ -359,7 +516,7 @@ class Feed(Item):
         """Append sound, to the last piece where both are short."""
         last = self._pieces[-1] if self._pieces else None
         if last is None or last.taken or last.size > self._rate * BUFFERED / 4 or last.speech.marks or speech.marks:
-            self._add(speech)
+            self._add(Piece(speech))
             return
         joined = np.concatenate([last.speech.audio.samples, speech.audio.samples])
         last.speech = replace(last.speech, audio=Audio(joined, self._rate), text=last.speech.text + speech.text)
@@ -401,77 +558,24 @@ class Feed(Item):
 class Clip(Item):
     """A ready video, shown in place of the person who speaks."""
 
-    def __init__(
-        self, number: int, asked: float, lock: threading.Condition, frames: Iterable[Frame], size: tuple[int, int], rate: int, samples: int
-    ) -> None:
+    def __init__(self, number: int, asked: float, lock: threading.Condition, film: Film) -> None:
         super().__init__(number, asked, lock)
-        self._frames = frames
-        self._size = size
-        self._rate = rate
-        self._samples = samples
-        self._held: deque[Frame] = deque()
-        self._last: Image | None = None
+        self._film = film
+        self._pieces.append(film)
+        self._finished = True
 
     def start(self) -> None:
         """Begin to read it ahead, in a thread."""
-        self._run(self._read, f"clip {self.id}")
+        self._film.start()
 
-    def ready(self) -> bool:
-        """Return whether it can begin, or go on."""
-        return self._finished or (bool(self._held) and (self._last is not None or len(self._held) >= FRAMES // 2))
+    def join(self, timeout: float) -> bool:
+        """Wait for its thread; return whether it has ended."""
+        return self._film.join(timeout)
 
-    @property
-    def running(self) -> bool:
-        """Whether it has begun: then it is not left before its end, however slowly it is read."""
-        return self._last is not None
-
-    def over(self) -> bool:
-        """Return whether all of it has its place on the timeline."""
-        return self._finished and not self._held
-
-    def all_given(self) -> bool:
-        """Return whether all of it has been given out."""
-        return False
-
-    def take(self) -> Frame:
-        """Return its next frame; the last picture again and silence while the next is not there."""
-        if not self._held:
-            assert self._last is not None
-            return Frame(self._last, Audio(np.zeros(self._samples, np.float32), self._rate), -1)
-        frame = self._held.popleft()
-        self._last = frame.image
-        self._lock.notify_all()
-        return frame
-
-    def back(self, frame: Frame) -> None:
-        """Put back a frame that was taken and not shown."""
-        if frame.index >= 0:
-            self._held.appendleft(frame)
-
-    def cancel(self) -> None:
-        """Take back the rest of it."""
-        super().cancel()
-        self._held.clear()
-
-    def _read(self) -> None:
-        frames = iter(self._frames)
-        try:
-            for frame in frames:
-                samples = np.zeros(self._samples, np.float32)
-                own = frame.audio.samples[: self._samples]
-                samples[: len(own)] = own
-                shown = replace(frame, image=fitted(frame.image, self._size), audio=Audio(samples, self._rate))
-                with self._lock:
-                    while not self.hushed and len(self._held) >= FRAMES:
-                        self._lock.wait()
-                    if self.hushed:
-                        return
-                    self._held.append(shown)
-                    self._prepared.set()
-                    self._lock.notify_all()
-        finally:
-            if isinstance(frames, Generator):
-                frames.close()
+    def prepared(self, timeout: float | None = None) -> bool:
+        """Wait until there is something of it to show, or it is over; return whether that is so."""
+        with self._lock:
+            return self._lock.wait_for(lambda: self.ended or self._film.ready(), timeout)
 
 
 def resampled(speech: Speech, rate: int) -> Speech:
@@ -519,4 +623,3 @@ def _gesturing(speech: Speech, gestures: list[tuple[int, str]]) -> Speech:
         marks.append(Mark("gesture", name, start, start))
     marks.sort(key=lambda mark: mark.start)
     return replace(speech, marks=tuple(marks))
-

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,9 +27,9 @@ from huashen.footage import Footage
 from huashen.live import events
 from huashen.live.clock import Clock, Monotonic
 from huashen.live.events import Event
-from huashen.live.gestures import GESTURES
+from huashen.live.gestures import ALIASES, GESTURES
 from huashen.live.gestures import name as plain_name
-from huashen.live.items import Clip, Feed, Item, Saying
+from huashen.live.items import Clip, Feed, Film, Item, Saying
 from huashen.live.timeline import Tick, Timeline
 from huashen.types import Audio, Cut, Floats, Frame, Image, Mark, Speech, Video
 from huashen.words import tr
@@ -50,6 +50,8 @@ SETTLE = 0.3
 """Seconds of silence after which every driver has closed the mouth."""
 STALL = 1.0
 """Seconds by which whoever takes the sound may fall behind; beyond, the timeline stands still until the sound is taken again."""
+MELT = 0.24
+"""Seconds in which the face and a gesture's clip give way to each other."""
 BEHIND = 5.0
 """Seconds of sound that are kept for a head that draws too slowly; older ones it never hears."""
 WAITING = 1000
@@ -66,6 +68,17 @@ class Picture:
     """Its place on the timeline: it belongs to the sound from index / fps on."""
     late: bool = False
     """Whether it is an older one, shown again because that place's own was not ready."""
+
+
+class _Drawn(NamedTuple):
+    """A picture that is ready."""
+
+    place: int
+    """Its place on the timeline."""
+    image: Image
+    frame: int
+    """Which of the head's stream it is; -1: it is a film's."""
+    film: Film | None = None
 
 
 @dataclass(frozen=True)
@@ -106,10 +119,11 @@ class Session:
         clock: what to run against; the machine's when None.
         ahead: pictures drawn before they are due.
         patient: wait for every picture instead of showing one late: for files, and for clocks that do not wait.
-        clips: videos for gestures that the face cannot do, by name ("wave").
+        clips: videos for gestures, by name ("wave"): they are shown in the face's place.
 
     Raises:
         InputError: the numbers do not go together.
+        UnreadableError: one of the clips is no video.
     """
 
     def __init__(
@@ -150,7 +164,9 @@ class Session:
         self._face, self._head, self._voice = face, head, voice
         self._clock = clock or Monotonic()
         self._ahead, self._patient = ahead, patient
-        self._clips = dict(clips or {})
+        self._clips = {plain_name(name): clip for name, clip in (clips or {}).items()}
+        for clip in self._clips.values():
+            media.read_video(clip, fps=fps, rate=rate)
         self._lock = threading.Condition(threading.RLock())
         self._timeline = Timeline(rate, self.samples, int(np.ceil(head.lookahead * float(fps))) + ahead + 1)
         self._items: list[Item] = []  # all whose thread may run, or that are not over
@@ -169,9 +185,10 @@ class Session:
         self._places: dict[int, int] = {}  # from a frame of the head's stream to its position, as long as it is wanted
         self._gestures: list[str] = []
         # Pictures: those drawn and not yet due, and the one that is shown.
-        self._ready: deque[tuple[int, Image, int]] = deque()
-        self._shown: tuple[int, Image, int] | None = None
-        self._spare: tuple[int, Image, int] | None = None  # drawn for a place whose picture is to be another, in case that one is late
+        self._ready: deque[_Drawn] = deque()
+        self._shown: _Drawn | None = None
+        self._melting: tuple[int, int, Image] | None = None  # from which place on, for how many, what gives way
+        self._spare: _Drawn | None = None  # drawn for a place whose picture is to be another, in case that one is late
         self._asked_pictures = -1
         self._pictures = self._late = self._drawn = 0
         self._drawing = self._usual = 0.0
@@ -196,7 +213,7 @@ class Session:
         if self._voice is None:
             raise InputError(tr("this session has no voice; give it one, or feed it sound", "该会话没有语音引擎；请指定一个或直接输入声音"))
         voice = self._voice
-        return self._line_up(lambda n, asked: Saying(n, asked, self._lock, text, voice, self.rate, self._knows))
+        return self._line_up(lambda n, asked: Saying(n, asked, self._lock, text, voice, self.rate, self._knows, self._acted))
 
     def feed(self, sound: Audio | Speech | Iterable[Audio | Speech] | None = None) -> Feed:
         """Let sound be heard, and the face move to it, after all that stands in the line; return at once.
@@ -232,7 +249,8 @@ class Session:
                 f"片段（每秒 {float(video.fps):g} 帧、{video.rate} Hz）与会话（每秒 {float(self.fps):g} 帧、{self.rate} Hz）不符；"
                 "读取时请指定 fps= 与 rate=",
             ))  # fmt: skip
-        return self._line_up(lambda n, asked: Clip(n, asked, self._lock, video.frames, self.size, self.rate, self.samples))
+        film = Film(video.frames, self.size, self.rate, self.samples, self._lock)
+        return self._line_up(lambda n, asked: Clip(n, asked, self._lock, film))
 
     def express(self, gesture: str) -> None:
         """Do a gesture now, whatever is being said.
@@ -244,11 +262,12 @@ class Session:
             InputError: there is none of that name.
         """
         plain = plain_name(gesture)
-        if plain in GESTURES:
+        film = self._acted(plain)
+        if film is not None:
+            self._line_up(lambda n, asked: Clip(n, asked, self._lock, film))
+        elif plain in GESTURES:
             with self._lock:
                 self._gestures.append(plain)
-        elif plain in self._clips:
-            self.play(self._clips[plain])
         else:
             have = ", ".join(self.gestures())
             raise InputError(tr(f"there is no gesture '{gesture}'; there are: {have}", f"没有“{gesture}”这个动作；可用的有：{have}"))
@@ -405,15 +424,15 @@ class Session:
                 while self._want <= index and self._error is None and not self._closing:
                     self._lock.wait()
                 self._check()
-            while self._ready and self._ready[0][0] <= index:
+            while self._ready and self._ready[0].place <= index:
                 self._shown = self._ready.popleft()
-            if self._spare is not None and self._spare[0] <= index:
-                if self._spare[0] == index and (self._shown is None or self._shown[0] < index):
+            if self._spare is not None and self._spare.place <= index:
+                if self._spare.place == index and (self._shown is None or self._shown.place < index):
                     self._shown = self._spare
                 self._spare = None
             if self._shown is None:
                 raise EngineError(tr("the session has not been started", "会话尚未开始"))
-            place, image, _ = self._shown
+            place, image = self._shown.place, self._shown.image
             late = place < index
             self._pictures += 1
             if late:
@@ -506,7 +525,16 @@ class Session:
     # --- the line ----------------------------------------------------------------------------------------------------------------
 
     def _knows(self, gesture: str) -> bool:
-        return gesture in GESTURES
+        """Return whether a name in brackets is a gesture: then it is not said, also where nobody can do it."""
+        return gesture in GESTURES or gesture in self._clips or gesture in ALIASES.values()
+
+    def _acted(self, gesture: str) -> Film | None:
+        """Return the clip that a gesture is, if it is one."""
+        clip = self._clips.get(gesture)
+        if clip is None:
+            return None
+        frames = media.read_video(clip, fps=self.fps, rate=self.rate).frames
+        return Film(frames, self.size, self.rate, self.samples, self._lock, name=gesture, melt=MELT)
 
     def _line_up(self, make: Callable[[int, float], T]) -> T:
         """Put something at the end of the line."""
@@ -539,7 +567,7 @@ class Session:
         return float((self._given + 1) / self.fps)
 
     def _tick(self, position: int) -> Tick:
-        """Return a tick; who is patient waits for a clip that is read slowly."""
+        """Return a tick; who is patient waits for a film that is read slowly."""
         while self._patient and position >= self._timeline.end and self._timeline.starving() and not self._closing:
             self._lock.wait()
         return self._timeline.tick(position)
@@ -554,8 +582,12 @@ class Session:
             count = min(len(tick.sound), round(FADE * self.rate))
             tick.sound = np.concatenate([tick.sound[:count] * np.linspace(0, 1, count, dtype=np.float32), tick.sound[count:]])
         at = float(tick.position / self.fps)
-        if tick.clip is not None:
-            self._begin(tick.clip, tick.position)
+        if tick.film is not None and tick.owner is not None and tick.frame is not None:
+            self._begin(tick.owner, tick.position)
+            if tick.film.name and not tick.film.given:
+                self._events.append(events.Gestured(at, tick.film.name))
+            tick.film.given += tick.frame.index >= 0
+            tick.owner.forget()
         offset = 0
         for item, piece, begin, end in tick.spans:
             self._begin(item, tick.position)
@@ -614,7 +646,7 @@ class Session:
         if not line:
             return
         item = line[0]
-        if not (item.ready() if isinstance(item, Clip) else item.peek()):
+        if not item.ready():
             return
         end = self._timeline.end
         margin = max(self._given + 1, self._want if self._patient else self._given + 2)
@@ -631,9 +663,9 @@ class Session:
         self._want = min(self._want, position)
         self._fed = min(self._fed, position)
         self._places = {frame: place for frame, place in self._places.items() if place < position}
-        while self._ready and self._ready[-1][0] >= position:
+        while self._ready and self._ready[-1].place >= position:
             picture = self._ready.pop()
-            self._spare = picture if picture[0] == position else None
+            self._spare = picture if picture.place == position else None
         self._lock.notify_all()
 
     # --- the head's thread -------------------------------------------------------------------------------------------------------
@@ -653,8 +685,8 @@ class Session:
                         self._want = self._given + 1 + int(self._usual * self.fps)  # it is too late for those before
                     tick = self._tick(self._want)
                     self._prepare()
-                    if tick.clip is not None and tick.frame is not None:
-                        self._show(self._want, tick.frame.image, -1)
+                    if tick.film is not None and tick.frame is not None:
+                        self._show(_Drawn(self._want, tick.frame.image, -1, tick.film))
                         continue
                     begin = self._clock.now()
                 frame = next(frames)
@@ -665,7 +697,7 @@ class Session:
                     self._usual += 0.2 * (took - self._usual)
                     place = self._places.pop(frame.index, None)
                     if place is not None and place >= self._want:
-                        self._show(place, frame.image, frame.index)
+                        self._show(_Drawn(place, frame.image, frame.index))
         except BaseException as error:  # noqa: BLE001 - raised again by whoever takes sound or pictures
             with self._lock:
                 self._error = error
@@ -675,10 +707,27 @@ class Session:
             if close is not None:
                 close()
 
-    def _show(self, place: int, image: Image, frame: int) -> None:
-        self._ready.append((place, image, frame))
-        self._want = place + 1
+    def _show(self, picture: _Drawn) -> None:
+        self._ready.append(picture._replace(image=self._melted(picture)))
+        self._want = picture.place + 1
         self._lock.notify_all()
+
+    def _melted(self, picture: _Drawn) -> Image:
+        """Return a picture, into which the one before melts where the face gives way to a gesture's clip, or comes back."""
+        import cv2
+
+        last = self._ready[-1] if self._ready else self._shown
+        if last is not None and last.film is not picture.film:
+            seconds = max(film.melt for film in (last.film, picture.film) if film is not None)
+            self._melting = (picture.place, round(seconds * self.fps), last.image) if seconds else None
+        if self._melting is None:
+            return picture.image
+        begin, count, before = self._melting
+        share = (picture.place - begin + 1) / (count + 1)
+        if not 0 < share < 1:
+            self._melting = None if share >= 1 else self._melting
+            return picture.image
+        return np.asarray(cv2.addWeighted(before, 1 - share, picture.image, share, 0), np.uint8)
 
     def _heard(self) -> Iterator[Speech]:
         """Yield what the head hears: the timeline's sound, one frame at a time, without end."""
@@ -697,7 +746,7 @@ class Session:
         if jumped:
             self._fed = self._want if self._timeline.has(self._want) else self._given + 1
         tick = self._tick(self._fed)
-        if tick.clip is not None:  # the head is not seen; it looks ahead at silence
+        if tick.film is not None:  # the head is not seen; it looks ahead at silence
             self._stream += 1
             return [self._silence()]
         pieces = list(tick.fed)
@@ -733,9 +782,8 @@ class Session:
 
     def _frame_shown(self) -> int:
         """Return which frame of the head's stream comes before what is drawn next."""
-        if self._ready:
-            return self._ready[-1][2]
-        return self._shown[2] if self._shown is not None else -1
+        last = self._ready[-1] if self._ready else self._shown
+        return last.frame if last is not None else -1
 
     # --- events and errors -------------------------------------------------------------------------------------------------------
 

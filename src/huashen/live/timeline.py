@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from huashen.live.items import Clip, Item, Piece
+from huashen.live.items import Film, Item, Piece
 from huashen.types import Audio, Floats, Frame, Speech
 
 
@@ -20,9 +20,12 @@ class Tick:
     """What the talking head is given; nothing for a clip's frame."""
     sound: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
     """What is given out."""
-    clip: Clip | None = None
+    film: Film | None = None
+    """What is shown in the person's place."""
     frame: Frame | None = None
-    """The clip's."""
+    """The film's."""
+    owner: Item | None = None
+    """In which the film stands."""
     ends: list[Item] = field(default_factory=list)
     """What is over once this has been given out."""
     cut: bool = False
@@ -36,7 +39,7 @@ class Tick:
     @property
     def idle(self) -> bool:
         """Whether nothing is heard or shown of anything that was asked for."""
-        return not self.spans and self.clip is None and not self.fades
+        return not self.spans and self.film is None and not self.fades
 
 
 class Timeline:
@@ -87,9 +90,9 @@ class Timeline:
         return (self.given + 1 + self.reach - position) * self.samples / self.rate
 
     def starving(self) -> bool:
-        """Return whether a clip that has begun is read too slowly."""
-        item = self.line[0] if self.line and not self.paused else None
-        return isinstance(item, Clip) and item.running and not item.ready()
+        """Return whether a film is next that is read too slowly."""
+        piece = self.line[0].peek() if self.line and not self.paused else None
+        return isinstance(piece, Film) and not piece.ready()
 
     def pass_over(self) -> None:
         """Take what is over from the head of the line."""
@@ -123,8 +126,8 @@ class Timeline:
             for item in reversed(tick.ends):
                 if item not in self.line:
                     self.line.appendleft(item)
-            if tick.clip is not None and tick.frame is not None:
-                tick.clip.back(tick.frame)
+            if tick.film is not None and tick.frame is not None:
+                tick.film.back(tick.frame)
             for _, piece, begin, _ in reversed(tick.spans):
                 piece.taken = min(piece.taken, begin)
             if tick.cut:
@@ -153,16 +156,16 @@ class Timeline:
             if item.over():
                 self.pass_over()
                 continue
-            if isinstance(item, Clip):
-                if not tick.fed and (item.running or item.ready()):
-                    tick.clip, tick.frame = item, item.take()
+            piece = item.peek() if tick.spans or item.may(self.lead(position)) else None
+            if piece is None:
+                break
+            if isinstance(piece, Film):
+                if not tick.fed and (piece.running or piece.ready()):
+                    tick.film, tick.frame, tick.owner = piece, piece.take(), item
                     tick.sound = tick.frame.audio.samples
                     self.pass_over()
                     tick.ends, self._passed = self._passed, []
                     return tick
-                break
-            piece = item.peek() if tick.spans or item.may(self.lead(position)) else None
-            if piece is None:
                 break
             count = min(need, piece.size - piece.taken)
             part = piece.part(piece.taken, piece.taken + count)
