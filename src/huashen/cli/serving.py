@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from huashen import config
+from huashen.cli.options import Stage
 from huashen.cli.parts import Command, Driver, Engine, Fps, Lang, Overwrite, Quiet, Size, Tts, Voice, app, fetch, note, put
 from huashen.errors import InputError, OutputError
 from huashen.words import tr
@@ -66,7 +67,18 @@ Background = Annotated[
     typer.Option(
         "--background",
         metavar="NAME",
-        help=tr("behind a picture: blur, studio, green, white, #203040", "图片的背景：blur、studio、green、white、#203040"),
+        help=tr("behind the person: blur, studio, green, white, #203040", "人物背景：blur、studio、green、white、#203040"),
+    ),
+]
+Gesture = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gesture",
+        metavar="NAME=FILE",
+        help=tr(
+            "a clip for a gesture: [wave] in a text or an answer plays it; may be given several times",
+            "动作片段：文本或回答中的 [wave] 会播放它；可多次给出",
+        ),
     ),
 ]
 Certificate = Annotated[
@@ -108,6 +120,8 @@ def live(
     background: Background = None,
     driver: Driver = None,
     engine: Engine = None,
+    stage: Stage = None,
+    gesture: Gesture = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     token: Token = None,
@@ -148,11 +162,23 @@ def live(
             ),
         ),
     ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(
+            "--camera",
+            metavar="auto|DEVICE",
+            help=tr(
+                "show the channel on a virtual camera (Linux, v4l2loopback): auto, or /dev/videoN",
+                "在虚拟摄像头上显示（Linux v4l2loopback）：auto 或 /dev/videoN",
+            ),
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help=tr("open it in the browser", "自动打开浏览器"))] = True,
     quiet: Quiet = False,
 ) -> None:
     """Talk on a page."""
+    from huashen.server.camera import find
     from huashen.server.house import Limits
 
     defaults = {
@@ -169,13 +195,17 @@ def live(
     targets = [*(push or ()), *([str(record)] if record else []), *([f"{hls}/"] if hls else [])]
     if record is not None and record.exists() and not overwrite:
         raise OutputError(tr(f"{record} exists; add -y to replace it", f"{record} 已存在；加上 -y 可替换它"))
-    if playlist is not None and not targets:
-        raise InputError(
-            tr("a play-list is for a channel: add --push, --record or --hls", "节目单用于频道：请加上 --push、--record 或 --hls")
-        )
-    house = _house(faces, defaults, Limits(sessions=2), docs=docs, chat=chat, asr=asr, ice=ice, quiet=quiet)
-    channel = _channel(targets, playlist) if targets else None
-    _run(house, host, port, token, certificate, key, browser=browser and not targets, quiet=quiet, channel=channel)
+    channelled = bool(targets or camera)
+    if playlist is not None and not channelled:
+        raise InputError(tr(
+            "a play-list is for a channel: add --push, --record, --hls or --camera",
+            "节目单用于频道：请加上 --push、--record、--hls 或 --camera",
+        ))  # fmt: skip
+    if camera == "auto":
+        camera = str(find())
+    house = _house(faces, defaults, Limits(sessions=2), docs=docs, chat=chat, asr=asr, ice=ice, stage=stage, gesture=gesture, quiet=quiet)
+    channel = _channel(targets, playlist, camera) if channelled else None
+    _run(house, host, port, token, certificate, key, browser=browser and not channelled, quiet=quiet, channel=channel)
 
 
 @app.command(
@@ -194,6 +224,8 @@ def serve(
     background: Background = None,
     driver: Driver = None,
     engine: Engine = None,
+    stage: Stage = None,
+    gesture: Gesture = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     token: Token = None,
@@ -221,20 +253,27 @@ def serve(
     }
     faces = face or [config.settings().face or "example"]
     limits = Limits(sessions=sessions)
-    house = _house(faces, defaults, limits, docs=docs, chat=chat, asr=asr, ice=ice, quiet=quiet, uploads=uploads)
+    house = _house(
+        faces, defaults, limits, docs=docs, chat=chat, asr=asr, ice=ice, stage=stage, gesture=gesture, quiet=quiet, uploads=uploads
+    )
     _run(house, host, port, token, certificate, key, browser=False, quiet=quiet)
 
 
 def _house(
     faces: list[str], defaults: dict[str, Any], limits: Any, *, docs: Path | None, chat: str | None, asr: str | None, ice: list[str] | None,
-    quiet: bool, uploads: bool = True,
+    stage: list[str] | None, gesture: list[str] | None, quiet: bool, uploads: bool = True,
 ) -> Any:  # fmt: skip
     """Prepare what is on offer: every mistake is told before anything listens."""
+    from huashen import studio
+    from huashen.live.session import check_stages
     from huashen.server.house import House, chats, ears, seen_faces
 
     settings = config.settings()
     chosen = {name: value if value is not None else getattr(settings, name, None) for name, value in defaults.items()}
     chosen["size"] = chosen["size"] or "512"
+    care = studio.as_stages(stage or ())
+    check_stages(care)
+    gestures = dict(as_gesture(word) for word in gesture or ())
     fetch(quiet=quiet, example="example" in faces)
     house = House(
         seen_faces(faces),
@@ -244,6 +283,8 @@ def _house(
         limits,
         Path() if uploads else None,
         [as_ice(server) for server in ice or ()],
+        gestures,
+        care,
     )
     if not quiet:
         note(tr("preparing the face …", "正在准备形象 …"))
@@ -252,13 +293,13 @@ def _house(
     return house
 
 
-def _channel(targets: list[str], playlist: Path | None) -> "Callable[[House], Room]":
+def _channel(targets: list[str], playlist: Path | None, camera: str | None) -> "Callable[[House], Room]":
     def made(house: "House") -> "Room":
         from huashen.server.app import CHANNEL
         from huashen.server.room import Room
 
         room = Room(house, {}, id=CHANNEL)
-        room.send_to(targets, playlist)
+        room.send_to(targets, playlist, camera=camera)
         return room
 
     return made
@@ -283,6 +324,17 @@ def _run(
             webbrowser.open(address)
 
     run(house, host=host, port=port, token=token or "", certificate=certificate, key=key, ready=ready, channel=channel)
+
+
+def as_gesture(word: str) -> tuple[str, Path]:
+    """Read NAME=FILE, and look whether the file is a video."""
+    from huashen import media
+
+    name, equals, file = word.partition("=")
+    if not (equals and name.strip() and file.strip()):
+        raise InputError(tr(f"--gesture cannot be '{word}'; write wave=FILE", f"--gesture 不能是“{word}”；请写成 wave=文件"))
+    media.read_video(Path(file.strip()))
+    return name.strip(), Path(file.strip())
 
 
 def as_ice(value: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A session from names: face, voice, driver and engine."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from huashen.live.steering import Steered
 from huashen.types import Style
 
 if TYPE_CHECKING:
+    from huashen.stages import Stage
     from huashen.talking_head import TalkingHead
     from huashen.tts import Voice
 
@@ -40,6 +41,7 @@ def build(
     ahead: int = 2,
     patient: bool = False,
     clips: Mapping[str, str | Path] | None = None,
+    stages: "Iterable[str | Stage]" = (),
 ) -> Session:
     """Prepare a live session.
 
@@ -52,6 +54,7 @@ def build(
         style: as in `huashen.say`; it means nothing to a built engine.
         fps: frames a second.
         rate, clock, ahead, patient, clips: see `Session`.
+        stages: what the person's pictures go through, in this order; names, with options as in "unsharp:amount=0.5", or stages.
 
     Raises:
         InputError: something of the above cannot be used.
@@ -64,7 +67,10 @@ def build(
         manner = studio.as_style(style, person)
         engine = head(engine, driver=driver, fps=pace, still=still, seed=seed, style=manner)
     speaker = registry.load("tts", tts, voice=voice, lang=lang, speed=speed) if tts is None or isinstance(tts, str) else tts
-    return Session(person, head=engine, voice=speaker, fps=pace, rate=rate, clock=clock, ahead=ahead, patient=patient, clips=clips)
+    return Session(
+        person, head=engine, voice=speaker, fps=pace, rate=rate, clock=clock, ahead=ahead, patient=patient, clips=clips,
+        stages=studio.as_stages(stages),
+    )  # fmt: skip
 
 
 def head(

@@ -76,9 +76,6 @@ ALIASES: dict[str, str] = {
 
 LONGEST = 40
 """Characters of the longest direction, with room to spare: what is open for longer is none."""
-CLOSING = ",.;:!?)，。；：！？、…）”’》」"
-"""What belongs to the words before it."""
-
 _DIRECTION = re.compile(r"[\[【]\s*([^\[\]【】\n]{1,24}?)\s*[\]】]")
 
 
@@ -136,8 +133,6 @@ def directions(text: str, known: Callable[[str], bool]) -> tuple[str, list[tuple
             done = match.end() + len(after)
         else:
             done = match.end()
-        if after and after in CLOSING:  # and none before a comma
-            before = before.rstrip(" ")
         parts.append(before)
         length += len(before)
         found.append((length, gesture))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from huashen.errors import InputError, TooLargeError
-from huashen.live.gestures import CLOSING, GESTURES, directions
+from huashen.live.gestures import GESTURES, directions
 from huashen.types import Audio, Frame, Image, Mark, Speech
 from huashen.words import tr
 
@@ -32,6 +32,8 @@ FRAMES = 12
 """Frames of a clip that are read ahead."""
 GESTURE_LEAD = 0.1
 """Seconds by which a gesture in a text comes before its word."""
+CLOSING = ",.;:!?)，。；：！？、…）”’》」"
+"""What belongs to the words before it."""
 
 
 @dataclass
@@ -421,10 +423,11 @@ class Saying(Item):
             if film is None:
                 here += [(at - begin, name)] * (name in GESTURES)
                 continue
-            while text[at : at + 1] and text[at] in CLOSING:
-                at += 1
-            yield text[begin:at], here, film
-            begin, here = at, []
+            end = at
+            while end < len(text) and text[end] in CLOSING:
+                end += 1
+            yield (text[begin:at].rstrip() + text[at:end] if end > at else text[begin:at]), here, film
+            begin, here = end, []
         yield text[begin:], here, None
 
     def _read(self) -> Iterator[str]:

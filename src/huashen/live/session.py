@@ -35,6 +35,7 @@ from huashen.types import Audio, Cut, Floats, Frame, Image, Mark, Speech, Video
 from huashen.words import tr
 
 if TYPE_CHECKING:
+    from huashen.stages import Stage
     from huashen.talking_head import TalkingHead
     from huashen.tts import Voice
 
@@ -107,6 +108,21 @@ class Stats:
     """How many things stand in the line."""
 
 
+def check_stages(stages: "Iterable[Stage]") -> None:
+    """Look whether stages can be live.
+
+    Raises:
+        InputError: one of them needs frames that are still to come.
+    """
+    for stage in stages:
+        if stage.lookahead_frames:
+            name = type(stage).__name__.lower()
+            raise InputError(tr(
+                f"the stage '{name}' needs {stage.lookahead_frames} frames more than there are yet and cannot be live; leave it out",
+                f"后处理“{name}”需要预读 {stage.lookahead_frames} 帧，无法用于直播；请去掉它",
+            ))  # fmt: skip
+
+
 class Session:
     """A live session. Its methods may be called from any thread; none but the iterators and `start` waits.
 
@@ -120,6 +136,7 @@ class Session:
         ahead: pictures drawn before they are due.
         patient: wait for every picture instead of showing one late: for files, and for clocks that do not wait.
         clips: videos for gestures, by name ("wave"): they are shown in the face's place.
+        stages: what the person's pictures go through, in this order (clips do not); those that need later frames cannot be live.
 
     Raises:
         InputError: the numbers do not go together.
@@ -138,6 +155,7 @@ class Session:
         ahead: int = 2,
         patient: bool = False,
         clips: Mapping[str, str | Path] | None = None,
+        stages: "Iterable[Stage]" = (),
     ) -> None:
         if rate is None:
             rate = voice.rate if voice is not None and voice.rate % fps == 0 else RATE
@@ -153,6 +171,8 @@ class Session:
             ))  # fmt: skip
         if ahead < 1:
             raise InputError(tr(f"ahead must be at least 1, not {ahead}", f"ahead 至少为 1，现为 {ahead}"))
+        care = list(stages)
+        check_stages(care)
         self.fps = fps
         self.rate = rate
         self.samples = int(rate / fps)
@@ -161,7 +181,9 @@ class Session:
         """(width, height) of the pictures."""
         if isinstance(face, Footage) and face.goal is not None:
             self.size = face.goal
-        self._face, self._head, self._voice = face, head, voice
+        for stage in care:
+            self.size = stage(Video(iter(()), fps, self.size, rate)).size
+        self._face, self._head, self._voice, self._stages = face, head, voice, care
         self._clock = clock or Monotonic()
         self._ahead, self._patient = ahead, patient
         self._clips = {plain_name(name): clip for name, clip in (clips or {}).items()}
@@ -674,7 +696,10 @@ class Session:
         """Draw pictures, a few before they are due, until the session is closed."""
         frames: Iterator[Frame] = iter(())
         try:
-            frames = self._head.animate(self._face, self._heard()).frames
+            video = self._head.animate(self._face, self._heard())
+            for stage in self._stages:
+                video = stage(video)
+            frames = video.frames
             while True:
                 with self._lock:
                     while not self._closing and self._want > max(self._given, self._asked_pictures) + self._ahead:

@@ -9,8 +9,6 @@ from huashen import device, weights
 from huashen.types import Floats, Image
 
 _SIDE = 256
-_WORK = 512
-"""Longest side on which the filter's coefficients are computed; they are smooth, so larger pictures take them enlarged."""
 _STEEP = 1.5
 """How much steeper edges are made after the filter, which widens them."""
 
@@ -20,13 +18,14 @@ class Selfie:
 
     Args:
         detail: how far edges may be drawn, in shares of the person's longer side; 0 leaves the network's own soft edges.
+        work: longest side on which the filter's coefficients are computed; they are smooth, so larger pictures take them enlarged.
 
     Source: https://github.com/google-ai-edge/mediapipe 0.10.21, Apache-2.0; He et al., Guided Image Filtering, 2010, and
     He and Sun, Fast Guided Filter, 2015.
     """
 
-    def __init__(self, *, detail: float = 0.015) -> None:
-        self._detail = detail
+    def __init__(self, *, detail: float = 0.015, work: int = 512) -> None:
+        self._detail, self._work = detail, work
         self._run = device.litert(weights.path("selfie_segmentation"))
 
     def mask(self, image: Image) -> Floats:
@@ -62,7 +61,7 @@ class Selfie:
         import cv2
 
         height, width = image.shape[:2]
-        scale = min(1.0, _WORK / max(width, height))
+        scale = min(1.0, self._work / max(width, height))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         radius = round(self._detail * max(size))
         if radius < 1:

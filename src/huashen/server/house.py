@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from huashen.avatar import Avatar
     from huashen.chat import Chat
     from huashen.footage import Footage
+    from huashen.stages import Stage
     from huashen.types import Box
 
 PREPARED = 8
 """Prepared faces kept at hand."""
 BACKGROUNDS = ("original", "blur", "studio", "green", "white")
-"""What may stand behind a person in a picture; a colour is written #rrggbb."""
+"""What may stand behind a person; a colour is written #rrggbb."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class House:
         limits: what one server takes on.
         folder: where uploaded pictures lie; None: none may be uploaded.
         ice_servers: for WebRTC, as browsers take them.
+        gestures: clips for gestures, by name.
+        stages: what every session's pictures go through.
     """
 
     faces: list[Seen]
@@ -88,6 +91,8 @@ class House:
     limits: Limits = field(default_factory=Limits)
     folder: Path | None = None
     ice_servers: list[dict[str, Any]] = field(default_factory=list)
+    gestures: dict[str, Path] = field(default_factory=dict)
+    stages: "list[Stage]" = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -124,16 +129,21 @@ class House:
 
     def _make(self, seen: Seen, size: str | int | None, background: str) -> "Avatar | Footage":
         from huashen.avatar import Avatar
-        from huashen.backdrop import placed
+        from huashen.backdrop import check, placed
 
         face = studio.as_avatar(seen.source, size=size)
-        if background == "original":
-            return face
-        if not isinstance(face, Avatar):
-            raise InputError(tr(
-                f"{seen.name} is a clip, and only a picture's background can be changed", f"{seen.name} 是视频；只能更换图片的背景"
-            ))  # fmt: skip
-        return placed(face, background)
+        if isinstance(face, Avatar):
+            return placed(face, background)
+        check(background)  # a clip's is changed in every frame: see `care`
+        return face
+
+    def care(self, person: "Avatar | Footage", background: str) -> "list[Stage]":
+        """Return what a session's pictures go through."""
+        from huashen.avatar import Avatar
+        from huashen.backdrop import Backdrop
+
+        behind: list[Stage] = [] if isinstance(person, Avatar) or background == "original" else [Backdrop(background)]
+        return [*self.stages, *behind]
 
     def described(self, seen: Seen) -> dict[str, Any]:
         """Return what a page needs to show a face: its id, its name, and where the head is once it has been prepared.

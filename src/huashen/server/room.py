@@ -20,6 +20,7 @@ from huashen.chat.aloud import without_code
 from huashen.chat.conversation import Conversation
 from huashen.errors import HuashenError, InputError
 from huashen.live.gestures import Unbracketed
+from huashen.server.camera import Camera
 from huashen.server.hearing import Played, follow
 from huashen.server.house import House, as_fps
 from huashen.server.playlist import Playlist
@@ -75,7 +76,7 @@ class Room:
         self.begun = self.renewed = time.monotonic()
         self.failed: BaseException | None = None
         self.viewers: list[Viewer] = []
-        self.outputs: list[Output] = []
+        self.outputs: list[Output | Camera] = []
         """Where a channel goes; they last as long as it does."""
         self._playlist: Playlist | None = None
         chat = chosen.get("chat") or next(iter(house.chats), "none")
@@ -85,7 +86,7 @@ class Room:
         self._talk = Conversation(house.chats[chat]) if chat != "none" else None
         person = house.prepare(self.face, chosen.get("size"), self.background)
         options = {name: chosen[name] for name in ("tts", "voice", "lang", "engine", "driver") if chosen.get(name)}
-        self._live = live.build(person, fps=self.fps, **options)
+        self._live = live.build(person, fps=self.fps, clips=house.gestures, stages=house.care(person, self.background), **options)
         self._listeners: list[Callable[[dict[str, Any]], None]] = []
         self._lock = threading.RLock()
         self._ending = False
@@ -193,19 +194,26 @@ class Room:
         for output in self.outputs:
             await output.close()
 
-    def send_to(self, targets: list[str], playlist: Path | None) -> None:
+    def send_to(self, targets: list[str], playlist: Path | None, *, camera: str | None = None) -> None:
         """Make a channel of it: what it shows goes to outputs too, and a play-list keeps it busy.
 
         Args:
             targets: see `push.Output`.
             playlist: see `playlist.read`.
+            camera: a virtual camera, see `camera.Camera`.
 
         Raises:
-            InputError, OutputError: one of them cannot be used; none has begun then.
+            InputError, OutputError, MissingPartError: one of them cannot be used; none has begun then.
         """
         if playlist is not None:
             self._playlist = Playlist(self._live, playlist)
-        self.outputs = outputs(targets, self._live.size, self.fps, self._live.rate, title=self.face.name)
+        cameras = [Camera(camera, self._live.size, self.fps)] if camera else []
+        try:
+            self.outputs = [*cameras, *outputs(targets, self._live.size, self.fps, self._live.rate, title=self.face.name)]
+        except BaseException:
+            for shown in cameras:
+                shown.end()
+            raise
 
     # ------------------------------------------------------------ what is asked of it
 
