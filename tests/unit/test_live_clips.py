@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_live import FPS, PATIENCE, RATE, Clock, Mask, N, Player, Voice, known, only, spoken, wait_until
+from test_live import FPS, PATIENCE, RATE, Clock, Mask, N, Player, Voice, known, only, spoken
 
 from huashen import live, media
 from huashen.errors import UnreadableError
@@ -45,18 +45,6 @@ def player(session: live.Session, clock: Clock) -> Player:
     return Player(session, clock)
 
 
-def run(session: live.Session, player: Player, count: int) -> None:
-    """Take frames, each as soon as what comes next in the line, and what follows it, is there: threads may be as slow as they like."""
-
-    def there(item: live.Item) -> bool:
-        ahead = item._finished or sum(piece.taken == 0 for piece in list(item._pieces)) >= 2
-        return item.over() or (ahead and item.ready())
-
-    for _ in range(count):
-        wait_until(lambda: all(there(item) for item in list(session._timeline.line)[:1]))
-        player.run(1)
-
-
 def filmed(player: Player) -> list[int]:
     """Return the frames in which the clip is heard: words are at 1 and above, silence is 0."""
     loudest = [float(np.abs(sound).max()) for sound in player.sound]
@@ -67,7 +55,7 @@ def test_a_gesture_that_is_a_clip_is_shown_where_it_stands_in_a_text(session: li
     found = known(session)
     said = session.say("one two [wave], three four")
     assert said.prepared(PATIENCE)
-    run(session, player, 90)
+    player.run(90)
     clip = filmed(player)
     assert clip == list(range(clip[0], clip[0] + FRAMES)), "whole, and in one go"
     words = [k for k, sound in enumerate(player.sound) if sound.max() >= 1]
@@ -87,9 +75,9 @@ def test_a_gesture_that_is_a_clip_is_shown_where_it_stands_in_a_text(session: li
 
 
 def test_the_face_gives_way_to_the_clip_and_comes_back_without_a_jump(session: live.Session, player: Player) -> None:
-    run(session, player, 10)
+    player.run(10)
     assert session.say("[wave]").prepared(PATIENCE)
-    run(session, player, 60)
+    player.run(60)
     clip = filmed(player)
     shown = np.array(player.pictures)
     assert shown[clip[0] - 1] == 0
@@ -104,7 +92,7 @@ def test_the_face_gives_way_to_the_clip_and_comes_back_without_a_jump(session: l
 def test_a_clip_in_an_answer_that_comes_piece_by_piece_is_shown(session: live.Session, player: Player) -> None:
     said = session.say(iter(["Hello! [wa", "ve] I am", " Anna. 再见【挥", "手】"]))
     assert said.prepared(PATIENCE)
-    run(session, player, 130)
+    player.run(130)
     assert session.voice.said == ["Hello! ", "I am Anna. ", "再见"]  # type: ignore[attr-defined]
     assert len(filmed(player)) == 2 * FRAMES
     assert said.done
@@ -113,11 +101,11 @@ def test_a_clip_in_an_answer_that_comes_piece_by_piece_is_shown(session: live.Se
 
 
 def test_hush_ends_a_clip_within_a_text_and_what_follows_it(session: live.Session, player: Player) -> None:
-    run(session, player, 5)
+    player.run(5)
     said = session.say("one [wave] two three four")
     assert said.prepared(PATIENCE)
     while len(filmed(player)) < MELTED + 2:
-        run(session, player, 1)
+        player.run(1)
     assert session.hush() == "one "
     count = len(player.sound)
     player.run(40)
@@ -131,13 +119,13 @@ def test_a_clip_within_a_text_rests_and_goes_on(session: live.Session, player: P
     said = session.say("one [wave] two")
     assert said.prepared(PATIENCE)
     while len(filmed(player)) < 8:
-        run(session, player, 1)
+        player.run(1)
     session.pause()
     count = len(filmed(player))
     player.run(15)
     assert len(filmed(player)) in (count, count + 1), "at most what fades"
     session.resume()
-    run(session, player, 60)
+    player.run(60)
     assert FRAMES <= len(filmed(player)) <= FRAMES + 1
     assert said.heard() == "one two"
     assert said.done
@@ -149,7 +137,7 @@ def test_a_gesture_without_a_clip_is_neither_done_nor_said(clock: Clock) -> None
         player = Player(session, clock)
         said = session.say("one [wave] two")
         assert said.prepared(PATIENCE)
-        run(session, player, 40)
+        player.run(40)
         assert said.heard() == "one two"
         assert not only(found, events.Gestured)
         assert "wave" not in session.gestures()
@@ -159,7 +147,7 @@ def test_a_clip_may_take_the_place_of_a_gesture_and_stands_in_the_line_when_aske
     with live.Session(portrait((2, 2)), head=Mask(), voice=Voice(), clock=clock, patient=True, clips={"点头": wave}) as session:
         player = Player(session, clock)
         session.express("nod")
-        run(session, player, 40)
+        player.run(40)
         assert len(filmed(player)) == FRAMES
         assert session.gestures().count("nod") == 1
 

@@ -571,6 +571,10 @@ class Clip(Item):
         """Begin to read it ahead, in a thread."""
         self._film.start()
 
+    def ready(self) -> bool:
+        """Return whether it can begin, or go on, or is over."""
+        return self._film.ready()
+
     def join(self, timeout: float) -> bool:
         """Wait for its thread; return whether it has ended."""
         return self._film.join(timeout)

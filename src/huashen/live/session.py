@@ -590,8 +590,10 @@ class Session:
 
     def _tick(self, position: int) -> Tick:
         """Return a tick; who is patient waits for a film that is read slowly."""
-        while self._patient and position >= self._timeline.end and self._timeline.starving() and not self._closing:
-            self._lock.wait()
+        while self._patient and position >= self._timeline.end:
+            while self._timeline.starving() and not self._closing:
+                self._lock.wait()
+            self._timeline.tick(self._timeline.end)
         return self._timeline.tick(position)
 
     def _give(self, tick: Tick) -> None:
