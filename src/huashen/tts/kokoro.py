@@ -75,7 +75,7 @@ class Kokoro:
             NoSpeechError: there is nothing in it to say.
             UnknownEngineError: it is in a language for which there is no voice.
         """
-        return speak(text, self._lang, self._say, speed=self._speed)
+        return speak(text, self._lang, self._say, speed=self._speed, expand=True)
 
     def _say(self, sentence: str, lang: str) -> Said:
         name = self._named(lang.lower())

@@ -68,7 +68,7 @@ class Piper:
         Raises:
             NoSpeechError: there is nothing in it to say.
         """
-        return speak(text, self._lang, self._say, speed=self._speed)
+        return speak(text, self._lang, self._say, speed=self._speed, expand=True)
 
     def _say(self, sentence: str, lang: str) -> Said:
         from piper import SynthesisConfig

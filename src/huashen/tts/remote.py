@@ -47,7 +47,7 @@ class Said:
     """Stretches of the text that was sent, in order, each with its first and last second; empty where the service does not tell."""
 
 
-def speak(text: str, lang: str, say: Callable[[str, str], Said], *, speed: float = 1.0) -> Iterator[Speech]:
+def speak(text: str, lang: str, say: Callable[[str, str], Said], *, speed: float = 1.0, expand: bool = False) -> Iterator[Speech]:
     """Speak a text sentence by sentence, each when it is asked for.
 
     Args:
@@ -55,19 +55,20 @@ def speak(text: str, lang: str, say: Callable[[str, str], Said], *, speed: float
         lang: of all of it; guessed from the text when empty.
         say: speaks a cleaned sentence in a language.
         speed: shortens the pauses.
+        expand: write out numbers, dates and money first, for models that do not know how these are read.
 
     Raises:
         NoSpeechError: there is nothing in it to say.
     """
     if not texts.sayable(text):
         raise NoSpeechError(tr("there is nothing to say in the text; give it a word", "文本中没有可说的内容；请至少写一个词"))
-    return _sentences(text, lang or texts.guess(text), say, speed)
+    return _sentences(text, lang or texts.guess(text), say, speed, expand)
 
 
-def _sentences(text: str, lang: str, say: Callable[[str, str], Said], speed: float) -> Iterator[Speech]:
+def _sentences(text: str, lang: str, say: Callable[[str, str], Said], speed: float, expand: bool) -> Iterator[Speech]:
     gain = 0.0
     for sentence in texts.sentences(text):
-        spoken = texts.clean(sentence)
+        spoken = texts.expand(texts.clean(sentence), lang) if expand else texts.clean(sentence)
         said = say(spoken.text.strip(), lang)
         samples, first = _trimmed(resampled(said.samples, said.rate, RATE))
         if not len(samples):

@@ -67,7 +67,7 @@ class Sherpa:
         Raises:
             NoSpeechError: there is nothing in it to say.
         """
-        return speak(text, self._lang, self._say, speed=self._speed)
+        return speak(text, self._lang, self._say, speed=self._speed, expand=True)
 
     def _say(self, sentence: str, lang: str) -> Said:
         made = self._model.generate(sentence, sid=self._speaker, speed=self._speed)

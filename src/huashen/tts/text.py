@@ -296,12 +296,14 @@ _PICTURES = re.compile(
     "[\U0001f000-\U0001faff\U0001fb00-\U0001fbff\u2300-\u23ff\u2500-\u27bf\u2900-\u297f\u2b00-\u2bff\ufe00-\ufe0f\u200b-\u200f"
     "\u202a-\u202e\u2060-\u206f\u20e3\ufeff\U000e0000-\U000e007f\ue000-\uf8ff\ufffc\ufffd\x00-\x08\x0b-\x1f\x7f]"
 )
-_FOLDED = re.compile(r"[^\W\x00-\x7f]|℃")
+_FOLDED = re.compile(r"[^\W\x00-\x7f]|℃|[\u3371-\u33df]")
 _SIGNS = re.compile(r"[`*_~|\\^<>{}\[\]#]+")
 
 
 def _fold(match: re.Match[str]) -> str | None:
     """Return the plain form of full-width and enclosed letters and digits (Ａ, ①, ㎏, ½)."""
+    if match.group() in "²³㎡㎥㎢":  # an exponent is no digit
+        return {"㎡": "m²", "㎥": "m³", "㎢": "km²"}.get(match.group())
     folded = unicodedata.normalize("NFKC", match.group())
     return None if folded == match.group() else folded.replace("⁄", "/")
 
@@ -327,7 +329,7 @@ def clean(text: str) -> Spoken:
     spoken = spoken.replace(_MAIL, lambda m: m.group().replace("@", " at ").replace(".", " dot ").replace("_", " ").replace("-", " "))
     spoken = spoken.replace(_PICTURES, lambda m: "" if m.group() in "\ufe0f\u200d\u20e3" else " ")
     spoken = spoken.replace(_FOLDED, _fold)
-    spoken = spoken.replace(_SIGNS, lambda m: " ")
+    spoken = spoken.replace(re.compile(r"(?<=[\d%])\s?~\s?(?=[\d¥￥$€£])"), lambda m: "–").replace(_SIGNS, lambda m: " ")
     return spoken.replace(re.compile(r"\s+"), lambda m: None if m.group() == " " else " ")
 
 
@@ -361,10 +363,12 @@ def runs(text: str, lang: str = "") -> list[Run]:
     primary = main.split("-")[0].lower()
     latin = _latin("".join(c if script(c) == "latin" or not c.isalnum() else " " for c in text))
     mostly = _main_script(primary)
+    # a unit is said in the language of its number
+    units = {i for match in re.finditer(_BEHIND, text) for i in range(*match.span(1))} if mostly == "zh" else set()
     found: list[Run] = []
     for i, character in enumerate(text):
         kind = script(character) if character.isalpha() else ""
-        if not kind or text[i - 1 : i] == "°":  # °C is said in the language of its number
+        if not kind or i in units or text[i - 1 : i] == "°":
             continue
         own = main if kind == mostly or (kind == "zh" and primary == "ja") else latin if kind == "latin" else kind
         if found and found[-1].lang == own:
@@ -455,41 +459,125 @@ def digits(number: str) -> str:
 
 
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
+_RANGE = r"\s?[-–—~～至到]\s?"
 _COUNTERS = "个位倍次天条只本张件种块点名头间座辆台部匹份封棵朵双对层年周岁小斤米杯瓶碗家"
 _MONEY_ZH = {"¥": "元", "￥": "元", "$": "美元", "€": "欧元", "£": "英镑"}
 _MONEY_EN = {"$": ("dollar", "cent"), "€": ("euro", "cent"), "£": ("pound", "penny"), "¥": ("yuan", ""), "￥": ("yuan", "")}
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
 _DATE = re.compile(r"(?<!\d)(\d{4})[-/.](0?[1-9]|1[0-2])[-/.](0?[1-9]|[12]\d|3[01])(?!\d)")
+_UNITS = {
+    "km/h": ("公里每小时", "kilometers per hour"), "m/s": ("米每秒", "meters per second"), "km²": ("平方公里", "square kilometers"),
+    "cm²": ("平方厘米", "square centimeters"), "m²": ("平方米", "square meters"), "m³": ("立方米", "cubic meters"),
+    "km": ("公里", "kilometers"), "cm": ("厘米", "centimeters"), "mm": ("毫米", "millimeters"), "m": ("米", "meters"),
+    "kg": ("公斤", "kilograms"), "mg": ("毫克", "milligrams"), "g": ("克", "grams"), "ml": ("毫升", "milliliters"),
+    "mL": ("毫升", "milliliters"), "L": ("升", "liters"), "KB": ("千字节", "kilobytes"), "MB": ("兆", "megabytes"),
+    "GB": ("吉", "gigabytes"), "TB": ("太", "terabytes"),
+    "Hz": ("赫兹", "hertz"), "kHz": ("千赫", "kilohertz"), "MHz": ("兆赫", "megahertz"), "GHz": ("吉赫", "gigahertz"),
+    "kW": ("千瓦", "kilowatts"), "W": ("瓦", "watts"), "ms": ("毫秒", "milliseconds"), "mph": ("英里每小时", "miles per hour"),
+    "°C": ("摄氏度", "degrees Celsius"), "°F": ("华氏度", "degrees Fahrenheit"), "°": ("度", "degrees"),
+}  # fmt: skip
+"""How a unit behind a number is said in Chinese and in English."""
+_UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
+_BEHIND = rf"(?<=\d)\s?({_UNIT})(?![A-Za-z0-9/²³])"
+_NAMED = "拨打|打|拨|致电|热线|电话|手机|尾号|编号|卡号|号码|密码|验证码|工号|邮编|账号|房号|学号"
+"""What stands before digits that are read one by one."""
 
-_ZH: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]], ...] = (
+_Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]]
+_ZH: tuple[_Rule, ...] = (
     (_DATE, lambda m: f"{digits(m[1])}年{hanzi(str(int(m[2])))}月{hanzi(str(int(m[3])))}日"),
-    (re.compile(r"(?<!\d)(\d{4}|\d{2})(?=年(?!前|后|以|来|间|多))"), lambda m: digits(m[1])),
+    (re.compile(rf"(?<!\d)(\d{{4}}){_RANGE}(?=\d{{4}}年)"), lambda m: digits(m[1]) + "到"),
+    (re.compile(r"(?<!\d)(\d{4}|\d{2})(?=年(?!前|后|以|来|间|多|代))|(?<!\d)\d{4}(?=年代)"), lambda m: digits(m[0])),
+    (re.compile(r"(?<!\d)[05-9]0(?=后(?![面来天边]))"), lambda m: digits(m[0])),
+    (re.compile(rf"(?<=[:：]\d\d){_RANGE}(?=\d{{1,2}}[:：]\d\d)"), lambda m: "到"),
     (
-        re.compile(r"(?<![\d:])([01]?\d|2[0-4])[:：]([0-5]\d)(?:[:：]([0-5]\d))?(?![\d:])"),
-        lambda m: hanzi(str(int(m[1]))) + "点" + _minutes(m[2], m[3]),
+        re.compile(r"(?<![\d:：])([01]?\d|2[0-4])[:：]([0-5]\d)(?:[:：]([0-5]\d))?(?![\d:：])"),
+        lambda m: _hour(m[1]) + _minutes(m[2], m[3]),
     ),
-    (re.compile(r"(?<!\d)(1[3-9]\d{9}|0\d{2,3}-?\d{7,8}|400-?\d{3}-?\d{4})(?!\d)"), lambda m: digits(m[1])),
+    (re.compile(r"(?<![\d:：])(\d{1,3})[:：](\d{1,3})(?![\d:：])"), lambda m: f"{hanzi(m[1])}比{hanzi(m[2])}"),
+    (
+        re.compile(r"(?<!\d)((?:\+86[\s-]?)?1[3-9]\d[\s-]?\d{4}[\s-]?\d{4}|0\d{2,3}-?\d{3,4}-?\d{4}|400-?\d{3}-?\d{4})(?!\d)"),
+        lambda m: _phone(m[1]),
+    ),
+    (re.compile(rf"({_NAMED})([：:是为]?\s?)(\d{{3,}})(?![\d.,万亿元块个%])"), lambda m: m[1] + m[2] + _phone(m[3])),
+    (re.compile(r"(?<![\d.])\d+(?:\.\d+){2,}(?![\d.])"), lambda m: "点".join(digits(part) for part in m[0].split("."))),
+    (
+        re.compile(rf"([¥￥$€£])\s?({_NUMBER}){_RANGE}[¥￥$€£]?({_NUMBER})(\s?[万亿]?)"),
+        lambda m: f"{hanzi(m[2])}到{hanzi(m[3])}{m[4].strip()}{_MONEY_ZH[m[1]]}",
+    ),
     (re.compile(rf"([¥￥$€£])\s?({_NUMBER})(\s?[万亿]?)"), lambda m: hanzi(m[2]) + m[3].strip() + _MONEY_ZH[m[1]]),
+    (re.compile(r"(?<=[元块角分])\s?/\s?(?=[\u4e00-\u9fff])"), lambda m: "每"),
+    (re.compile(rf"({_NUMBER})\s?[%％]?{_RANGE}(?=(?:{_NUMBER})\s?[%％])"), lambda m: f"百分之{hanzi(m[1])}到"),
     (re.compile(rf"([-−]?(?:{_NUMBER}))\s?[%％]"), lambda m: "百分之" + hanzi(m[1])),
     (re.compile(rf"([-−]?(?:{_NUMBER}))\s?°C"), lambda m: _below(m[1]) + "摄氏度"),
+    (re.compile(_BEHIND), lambda m: _UNITS[m[1]][0]),
+    (re.compile(r"(?<=[A-Za-zα-ω])²"), lambda m: "的平方"), (re.compile(r"(?<=[A-Za-zα-ω])³"), lambda m: "的立方"),
     (re.compile(r"(?<![\d/.])(\d{1,3})/(\d{1,3})(?![\d/.])"), lambda m: f"{hanzi(m[2])}分之{hanzi(m[1])}"),
-    (re.compile(rf"({_NUMBER})\s?[-~～–—至]\s?(?=\d)"), lambda m: hanzi(m[1]) + "到"),
+    (re.compile(r"\b[Nn][Oo]\.?\s?(\d+)"), lambda m: f"第{hanzi(m[1])}"),
+    (re.compile(rf"({_NUMBER}){_RANGE}(?=\d)"), lambda m: hanzi(m[1]) + "到"),
     (re.compile(rf"(?<![第\d.十百千万])2(?=[{_COUNTERS}])"), lambda m: "两"),
     (re.compile(rf"(?<=[\s(（，,。：:])[-−](?:{_NUMBER})|(?<![\w)）])[-−](?:{_NUMBER})"), lambda m: hanzi(m[0])),
     (re.compile(_NUMBER), lambda m: hanzi(m[0])),
     (re.compile("〇"), lambda m: "零"),
-    (re.compile(r"[&＆]"), lambda m: "和"),
-    (re.compile(r"[+＋]"), lambda m: "加"),
-    (re.compile(r"[=＝]"), lambda m: "等于"),
-    (re.compile(r"[×✕]"), lambda m: "乘"),
-)
-_EN: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]], ...] = (
+    (re.compile(r"[&＆]"), lambda m: "和"), (re.compile(r"[+＋]"), lambda m: "加"), (re.compile(r"[=＝]"), lambda m: "等于"),
+    (re.compile(r"[×✕]"), lambda m: "乘"), (re.compile("÷"), lambda m: "除以"), (re.compile("≈"), lambda m: "约等于"),
+    (re.compile("≥"), lambda m: "大于等于"), (re.compile("≤"), lambda m: "小于等于"), (re.compile("±"), lambda m: "正负"),
+)  # fmt: skip
+_DECADES = {
+    "1": "tens", "2": "twenties", "3": "thirties", "4": "forties", "5": "fifties", "6": "sixties", "7": "seventies", "8": "eighties",
+    "9": "nineties",
+}  # fmt: skip
+_EN: tuple[_Rule, ...] = (
     (_DATE, lambda m: f"{_MONTHS[int(m[2]) - 1]} {int(m[3])}, {m[1]}"),
+    (
+        re.compile(r"(?<![\d/])(0?[1-9]|1[0-2])/(0?[1-9]|[12]\d|3[01])/(\d{4})(?![\d/])"),
+        lambda m: f"{_MONTHS[int(m[1]) - 1]} {int(m[2])}, {m[3]}",
+    ),
+    (re.compile(r"(?<![\w.])(\+?1[\s.-])?\(?(\d{3})\)?[\s.-](\d{3})[\s.-](\d{4})(?!\d)"), lambda m: _spelled(*m.groups())),
+    (re.compile(r"(?<![\w.-])(\d{3})-(\d{4})(?![\d-])"), lambda m: _spelled(*m.groups())),
+    (re.compile(r"(?i)(?<=\bcall )(\d{3})\b|(?<=\bdial )(\d{3})\b"), lambda m: _spelled(m[0])),
+    (re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}(?![\w.])"), lambda m: " point ".join(" ".join(part) for part in m[0].split("."))),
+    (
+        re.compile(rf"([$€£¥￥])\s?({_NUMBER})\s?[-–—]\s?[$€£¥￥]?({_NUMBER})(\s(?:million|billion|trillion))?"),
+        lambda m: f"{m[2]} to {_money(m[1], m[3], m[4] or '')}",
+    ),
     (re.compile(rf"([$€£¥￥])\s?({_NUMBER})(\s(?:million|billion|trillion))?"), lambda m: _money(m[1], m[2], m[3] or "")),
-    (re.compile(r"(?<=\d)\s?[-–—](?=\d)"), lambda m: " to "),
+    (re.compile(r"(?<=\d)\s?[-–—]\s?(?=\d)|(?<=\d[%°])\s?[-–—]\s?(?=\d)"), lambda m: " to "),
+    (re.compile(r"\b(\d\d)([1-9])0s\b"), lambda m: f"{m[1]} {_DECADES[m[2]]}"), (re.compile(r"\b([1-9])0s\b"), lambda m: _DECADES[m[1]]),
+    (re.compile(r"(?<![\w/.])24/7(?![\w/])"), lambda m: "24 7"), (re.compile(r"(?<![\w/.])50/50(?![\w/])"), lambda m: "50 50"),
+    (re.compile(r"(?<![\w/.])1/2(?![\w/])"), lambda m: "one half"),
+    (re.compile(r"(?<![\w/.])(1|3)/4(?![\w/])"), lambda m: "one quarter" if m[1] == "1" else "three quarters"),
+    (re.compile(rf"(?<![\d.,])1\s?({_UNIT})(?![A-Za-z0-9/²³])"), lambda m: "1 " + _one(_UNITS[m[1]][1])),
+    (re.compile(_BEHIND), lambda m: " " + _UNITS[m[1]][1]),
+    (re.compile(r"(?<=[A-Za-z])²"), lambda m: " squared"), (re.compile(r"(?<=[A-Za-z])³"), lambda m: " cubed"),
+    (re.compile(r"(?<=\d)\s?[x×✕]\s?(?=\d)"), lambda m: " by " if "x" in m[0] else " times "),
+    (re.compile(r"(?<=\w)\s?\+\s?(?=\w)"), lambda m: " plus "), (re.compile(r"(?<=\w)\s?=\s?(?=\w)"), lambda m: " equals "),
+    (re.compile(r"\s?&\s?"), lambda m: " and "),
+    (re.compile(r"\b[Ee]\.g\.,?"), lambda m: "for example,"), (re.compile(r"\b[Ii]\.e\.,?"), lambda m: "that is,"),
     (re.compile(r"\b(?:[Nn]o\.|№)\s?(?=\d)"), lambda m: "number "),
     (re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|St|Gen|Col|Lt|Sgt|Capt|Rev|vs|approx|etc|Inc|Ltd|Corp|Jr|Sr)\.(?=\s*\S)"), lambda m: m[1]),
-)
+)  # fmt: skip
+
+
+def _hour(hour: str) -> str:
+    return ("两" if int(hour) == 2 else hanzi(str(int(hour)))) + "点"
+
+
+def _phone(number: str) -> str:
+    """Return a number as it is told over the telephone: digit by digit, one as yāo."""
+    return digits(number).replace("一", "幺")
+
+
+def _spelled(*groups: str | None) -> str:
+    """Return groups of digits one by one, a breath between the groups."""
+    return ", ".join(" ".join(c for c in group if c.isdigit()) for group in groups if group)
+
+
+def _one(units: str) -> str:
+    """Return the name of one unit."""
+    first, *rest = units.split(" ")
+    if first in ("square", "cubic"):
+        return f"{first} {_one(' '.join(rest))}"
+    return " ".join(["foot" if first == "feet" else first if first == "hertz" else first.removesuffix("s"), *rest])
 
 
 def _minutes(minutes: str, seconds: str | None) -> str:
@@ -504,13 +592,15 @@ def _below(number: str) -> str:
 def _money(sign: str, number: str, scale: str) -> str:
     big, small = _MONEY_EN[sign]
     whole, _, part = number.replace(",", "").partition(".")
+    if part == "00" and not scale:
+        part, number = "", whole
     plural = big if big == "yuan" or (whole == "1" and not part and not scale) else big + "s"
     if scale or len(part) != 2 or not small:
         return f"{number}{scale} {plural}"
     cents = int(part)
     coins = "pence" if small == "penny" and cents != 1 else small if cents == 1 else small + "s"
-    if not cents:
-        return f"{whole} {plural}"
+    if whole == "0":
+        return f"{cents} {coins}"
     return f"{whole} {big if whole == '1' else plural} {cents} {coins}"
 
 
