@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -188,6 +189,21 @@ def test_a_face_cut_by_the_picture_s_edge_is_drawn(place: tuple[float, float]) -
     avatar = replace(whole, image=np.ascontiguousarray(whole.image[cut]), mask=np.ascontiguousarray(whole.mask[cut]), face=face)
     image = Rig(avatar).draw(weights(jawOpen=0.6, eyeBlink=1, mouthPucker=0.4), pose(yaw=-6, roll=3))
     assert image.shape == (120, 120, 3)
+
+
+def test_drawn_teeth_are_as_soft_as_the_picture() -> None:
+    """How steep the edges between teeth and dark are, against what they are where the picture is sharp."""
+
+    def steep(blur: float) -> float:
+        drawn = portrait((480, 480), share=0.3)
+        image = cv2.GaussianBlur(drawn.image, (0, 0), blur) if blur else drawn.image
+        shown = Rig(replace(drawn, image=np.ascontiguousarray(image))).draw(weights(jawOpen=0.8), pose())
+        x, y = drawn.face.landmarks.points[13, :2].astype(int)
+        unit = float(np.linalg.norm(drawn.face.landmarks.points[33] - drawn.face.landmarks.points[263]))
+        inside = shown[y - 2 : round(y + 0.12 * unit), round(x - 0.06 * unit) : round(x + 0.06 * unit)].astype(int)
+        return float(np.abs(np.diff(inside.mean((1, 2)))).max())
+
+    assert steep(3.0) < 0.6 * steep(0)
 
 
 def test_a_person_without_a_mask_is_drawn() -> None:

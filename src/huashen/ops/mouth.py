@@ -4,7 +4,7 @@ Coordinates are in units of the distance between the outer eye corners (about 90
 lips; x to the viewer's right, y down. Sizes of teeth are the averages of Wheeler's Dental Anatomy.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,7 @@ def teeth(
     shade *= 0.93 + 0.09 * np.sin(np.pi * np.clip(inside, 0, 1)) - 0.05 * crown
     gap = np.minimum(inside, 1 - inside) * (right - left)
     shade *= 1 - 0.22 * np.exp(-((gap / 0.0035) ** 2)) * (0.35 + 0.65 * np.clip(1 - crown * 1.2, 0, 1))
-    shade *= 1.0 if up else 0.80
+    shade *= 1.0 if up else 0.74
     gums = np.clip((crown - 0.80) / 0.14 + 0.25 * np.abs(2 * inside - 1) ** 2, 0, 1)[..., None]
     colour = colours.teeth * (1 - gums) + colours.gum * gums
     colour = colour * np.clip(shade, 0, 1.05)[..., None]
@@ -117,8 +117,22 @@ def tongue(colours: Palette, *, half: float, scale: float) -> Layer:
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     x, y = x / scale - 1.1 * wide, y / scale - 0.03
     top = 0.075 * (np.abs(x) / wide) ** 2.4
-    alpha = np.clip((y - top) / 0.012 + 0.5, 0, 1) * np.clip((1.05 * wide - np.abs(x)) / (0.18 * wide), 0, 1)
-    groove = 0.22 * np.exp(-((x / 0.022) ** 2)) * np.clip(y / 0.05, 0, 1)
-    shade = 0.98 - groove - 0.35 * (x / wide) ** 2 + 0.10 * np.exp(-(((y - top - 0.03) / 0.03) ** 2))
+    alpha = np.clip((y - top) / 0.022 + 0.5, 0, 1) * np.clip((1.05 * wide - np.abs(x)) / (0.18 * wide), 0, 1)
+    groove = 0.16 * np.exp(-((x / 0.026) ** 2)) * np.clip(y / 0.05, 0, 1)
+    back = np.clip((y - top) / 0.09, 0, 1)  # it comes out of the dark
+    shade = (0.62 + 0.38 * back) * (0.98 - groove - 0.40 * (x / wide) ** 2)
     colour = colours.tongue * shade[..., None]
     return Layer(np.clip(colour, 0, 255).astype(np.uint8), alpha.astype(np.float32), (-1.1 * wide, -0.03), scale)
+
+
+def softened(layer: Layer, blur: float) -> Layer:
+    """Return a layer blurred by a standard deviation in its own pixels: what is drawn sharply does not suit a soft picture."""
+    import cv2
+
+    if blur < 0.3:
+        return layer
+    seen = cv2.GaussianBlur(layer.colour.astype(np.float32) * layer.alpha[..., None], (0, 0), blur)
+    alpha = cv2.GaussianBlur(layer.alpha, (0, 0), blur)
+    # Where nothing was drawn the nearest colour goes on, for fetching between pixels mixes it in.
+    colour = np.where(alpha[..., None] > 0.004, seen / np.maximum(alpha, 0.004)[..., None], layer.colour)
+    return replace(layer, colour=np.clip(colour + 0.5, 0, 255).astype(np.uint8), alpha=np.asarray(alpha, np.float32))

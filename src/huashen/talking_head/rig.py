@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from huashen.avatar import Avatar
 from huashen.ops import mesh, mouth, warp
 from huashen.ops.fill import fill, go_on
+from huashen.ops.image import blur_of
 from huashen.types import ARKIT_INDEX, Floats, Image
 
 JAW = 0.288
 """How far the lower teeth go down at jawOpen = 1. The landmark model reads the drawn lips' gap 4 % wider than it is: 0.30, as agreed."""
 CORNER = 0.42
 """The share of the opening by which the corners of the mouth follow the jaw."""
+SHARP = 0.75
+"""Pixels: how blurred `blur_of` finds a picture that is as sharp as pixels can be."""
 LASHES = 0.055
 """How thick the row of lashes on a lid's margin is, in widths of the eye."""
 
@@ -696,8 +699,12 @@ class _Inside:
             up=False, half=half * 0.92, bow=0.6 * bow, scale=scale,
         )  # fmt: skip
         self._tongue = mouth.tongue(self._colours, half=half, scale=scale)
+        soft = _softness(image, face) * scale / face.unit
+        self._tongue, self._lower = mouth.softened(self._tongue, soft), mouth.softened(self._lower, soft)
+        if not own:
+            self._upper = mouth.softened(self._upper, soft)
         # The picture's own teeth have their shadows already.
-        self._lit = ((self._tongue, 0.30), (self._lower, 0.45), (self._upper, 0.95 if own else 0.62))
+        self._lit = ((self._tongue, 0.30), (self._lower, 0.40), (self._upper, 0.95 if own else 0.62))
 
     def draw(self, corner: tuple[int, int], hole: Floats, weights: Floats, turn: _Turn) -> Image:
         """Return (h, w, 3) uint8 for a patch at `corner` (x, y) of the picture; `hole` says where the inside shows."""
@@ -705,7 +712,7 @@ class _Inside:
 
         jaw = JAW * self._scale * float(weights[ARKIT_INDEX["jawOpen"]])
         lift = float(weights[ARKIT_INDEX["tongueOut"]])
-        shifts = (0.46 * jaw + 0.042 - lift * (0.40 * jaw + 0.012), 0.93 * jaw, 0.0)
+        shifts = (0.46 * jaw + 0.028 - lift * (0.40 * jaw - 0.002), 0.95 * jaw, 0.0)
         opened = np.clip(cv2.GaussianBlur(hole, (0, 0), max(1.0, 0.04 * self._face.unit)) * 1.15, 0, 1)[..., None]
         out = self._colours.cavity * (0.5 + 0.5 * opened)
         for (layer, least), down in zip(self._lit, shifts, strict=True):
@@ -723,6 +730,14 @@ class _Inside:
         local = np.concatenate([flat, np.full((3, 1), 0.04, np.float32)], 1) + self._centre
         shown = self._face.centre[:2] + self._face.shift(turn.apply(local)) - np.array(corner, np.float32)
         return np.column_stack([(shown[1] - shown[0]) / 100, (shown[2] - shown[0]) / 100, shown[0]]).astype(np.float64)
+
+
+def _softness(image: Image, face: mesh.FaceFrame) -> float:
+    """Return by how many pixels what is drawn sharply must be blurred to look as sharp as the face does."""
+    x, y = (int(v) for v in face.centre[:2])
+    reach = int(1.1 * face.unit)
+    part = image[max(0, y - reach) : y + reach, max(0, x - reach) : x + reach]
+    return float(np.sqrt(max(0.0, blur_of(np.ascontiguousarray(part)) ** 2 - SHARP**2)))
 
 
 def _own_teeth(
