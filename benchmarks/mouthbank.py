@@ -1,21 +1,23 @@
 """Measure mouthbank on real clips: the last third of each is spoken again with the mouths of the first two thirds.
 
-    python benchmarks/mouthbank.py CLIP... [--seconds 12] [--sheet sheet.png]
+    python benchmarks/mouthbank.py CLIP... [--seconds 12] [--controls] [--sheet sheet.png]
 
-Twice: driven by the true gap and width of the mouth, and by the clip's own sound. The clip's frames and its head stay the same, so each
-frame made can be compared with the real one. Printed per clip:
+Twice: driven by the true gap and width of the mouth, and by the clip's own sound; with --controls also by silence (motion shall be near 0)
+and by the sound of the clip named next (r shall be near 0). The clip's frames and its head stay the same, so each frame made can be
+compared with the real one. Printed per clip:
 
 - psnr: of the rectangle round the lips, dB, median over frames;
 - motion: standard deviation of the gap, made over real;
 - r: correlation of the gap made with the real one; r driver: of the driver's curve with the real one, for the sound;
 - flicker: mean change from frame to frame in that rectangle, made over real;
 - sharp: variance of the Laplacian there, made over real;
-- fps: frames drawn a second, without reading or writing a file.
+- shut: 90th percentile of the gap, in distances between the outer eye corners;
+- ms: processor time a frame, without reading or writing a file.
 """
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -51,7 +53,12 @@ def truth(bank: Bank, begin: int, end: int) -> Wanted:
 
 def heard(bank: Bank, path: Path, begin: int, end: int) -> Wanted:
     """Return what a driver makes of the clip's own sound."""
-    motions = load("audio2face", "hear", still=True).drive((Speech(audio) for audio in read_audio(path)), bank.footage.fps)
+    return driven(bank, read_audio(path), begin, end)
+
+
+def driven(bank: Bank, sound: Iterable[Audio], begin: int, end: int) -> Wanted:
+    """Return what a driver makes of a sound."""
+    motions = load("audio2face", "hear", still=True).drive((Speech(audio) for audio in sound), bank.footage.fps)
     return [(motion, *bank.wanted(motion)) for motion in islice(motions, begin, end)]
 
 
@@ -85,6 +92,7 @@ def measured(footage: Footage, made: list[Frame], real: list[np.ndarray], begin:
     return {
         "psnr": float(np.median(10 * np.log10(255**2 / np.maximum(error, 1e-6)))),
         "motion": float(gap[both].std() / true[both].std()),
+        "shut": float(np.percentile(gap[both], 90)),
         "r": float(np.corrcoef(gap[both], true[both])[0, 1]),
         "flicker": float(np.divide(*np.mean(changes, axis=0))),
         "sharp": float(np.divide(*np.mean(sharp, axis=0))),
@@ -97,25 +105,30 @@ def main() -> None:
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--seconds", type=float, default=12.0, help="of the last third")
     parser.add_argument("--sheet", type=Path, help="a picture of real and made mouths")
+    parser.add_argument("--controls", action="store_true", help="silence and another's sound as well")
     given = parser.parse_args()
     rows = []
-    for path in given.clips:
+    for path, other in zip(given.clips, [*given.clips[1:], given.clips[0]], strict=True):
         clip = prepare(path)
         footage = Held(**{name: getattr(clip, name) for name in clip.__dataclass_fields__})
         begin = 2 * len(footage) // 3
         end = min(len(footage), begin + round(given.seconds * footage.fps))
         bank = Bank(footage, until=begin)
         real = list(footage.images(range(begin, end)))
-        for way, wanted in (("true curve", truth(bank, begin, end)), ("own sound", heard(bank, path, begin, end))):
-            start = time.perf_counter()
+        ways = {"true curve": truth(bank, begin, end), "own sound": heard(bank, path, begin, end)}
+        if given.controls:
+            ways["silence"] = driven(bank, [Audio(np.zeros(16000 * end // int(footage.fps) + 16000, np.float32), 16000)], begin, end)
+            ways["another's"] = heard(bank, other, 0, end - begin)
+        for way, wanted in ways.items():
+            start = time.process_time()
             made = list(redrawn(bank, wanted, footage.fps, begin=begin))
-            spent = time.perf_counter() - start
+            spent = time.process_time() - start
             found = measured(footage, made, real[: len(made)], begin)
             if way == "own sound":
                 curve = np.array([gap for _, gap, _ in wanted])
                 seen = np.isfinite(bank.gap[begin : begin + len(curve)])
                 found["r driver"] = float(np.corrcoef(curve[seen], bank.gap[begin : begin + len(curve)][seen])[0, 1])
-            found["fps"] = len(made) / spent
+            found["ms"] = 1000 * spent / len(made)
             print(f"{path.name:20} {way:11}", *(f"{name} {value:.2f}" for name, value in found.items()), flush=True)
             shown = [i for i in range(4, len(made), max(1, len(made) // 10)) if clip.seen()[begin + i]][:10]
             for images in ((real[i] for i in shown), (made[i].image for i in shown)):

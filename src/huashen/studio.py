@@ -60,8 +60,6 @@ SIDES = (64, 4096)
 """Smallest and largest side of a video."""
 RATES = (1, 120)
 """Fewest and most frames a second."""
-MEMORY = 50
-"""Frames that stages see again before those with which work goes on: none remembers more."""
 QUIET = 10 ** (-50 / 20)
 """Sound that never gets louder than this (-50 dB) has no speech in it."""
 
@@ -757,7 +755,10 @@ def _write(
 
 def _cared_for(head: "TalkingHead", avatar: Avatar | Footage, speech: Iterator[Speech], care: tuple["Stage", ...], done: int) -> Video:
     """Return the video with its aftercare, without the frames that are done."""
-    begin = max(0, done - (MEMORY if care else 1))  # one at least, so that there is something to tell rate and size by
+    from huashen.stages import MEMORY, STEP
+
+    # One at least, so that there is something to tell rate and size by; in whole steps, because stages may begin anew that often.
+    begin = max(0, done - MEMORY * len(care)) // STEP * STEP if care else max(0, done - 1)
     video = head.animate(avatar, speech, begin=begin)
     rate = video.fps
     if care:

@@ -14,7 +14,7 @@ import pytest
 
 from huashen import registry
 from huashen.flow import first_sample
-from huashen.stages import TABLE, Stage
+from huashen.stages import MEMORY, STEP, TABLE, Stage, denoise
 from huashen.types import Audio, Floats, Frame, Image, Patch, Video
 
 RATE, FPS = 16000, Fraction(30000, 1001)
@@ -205,3 +205,38 @@ def test_memory_does_not_grow_with_length(stage: Stage) -> None:
     finally:
         tracemalloc.stop()
     assert after - before < 4 * SIZE[0] * SIZE[1] * 3
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_work_that_was_stopped_goes_on_exactly(stage: Any, drawn: bool) -> None:
+    count, begin = STEP + MEMORY + 24, STEP
+    whole = list(stage(video(count, drawn=drawn)).frames)
+    rest = (replace(frame, index=frame.index - begin) for frame in islice(frames(count, drawn=drawn), begin, None))
+    again = list(stage(Video(rest, FPS, SIZE, RATE)).frames)
+    for one, two in zip(whole[begin + MEMORY :], again[MEMORY:], strict=True):
+        np.testing.assert_array_equal(one.image, two.image)
+
+
+def test_two_stages_go_on_exactly_too() -> None:
+    both = registry.load("stages", "denoise"), registry.load("stages", "steady")
+    count, begin = STEP + 2 * MEMORY + 10, STEP
+
+    def through(made: Video) -> list[Frame]:
+        for one in both:
+            made = one(made)
+        return list(made.frames)
+
+    whole = through(video(count))
+    rest = (replace(frame, index=frame.index - begin) for frame in islice(frames(count), begin, None))
+    for one, two in zip(whole[begin + 2 * MEMORY :], through(Video(rest, FPS, SIZE, RATE))[2 * MEMORY :], strict=True):
+        np.testing.assert_array_equal(one.image, two.image)
+
+
+def test_nothing_is_seen_of_averages_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against averages that are never begun anew: the noise was of 5 grey levels."""
+    anew = [frame.image.astype(np.float32) for frame in registry.load("stages", "denoise")(video(STEP + 6)).frames]
+    monkeypatch.setattr(denoise, "STEP", 10**6)
+    on = [frame.image.astype(np.float32) for frame in registry.load("stages", "denoise")(video(STEP + 6)).frames]
+    apart = np.array([np.abs(one - two).mean() for one, two in zip(anew, on, strict=True)])
+    assert not apart[:STEP].any()
+    assert 0 < apart[STEP:].max() < 1.0

@@ -5,6 +5,11 @@ from typing import Protocol, runtime_checkable
 from huashen.registry import Entry, Registry
 from huashen.types import Video
 
+MEMORY = 50
+"""Frames before a frame that matter for what becomes of it: none remembers more."""
+STEP = 32
+"""Work that was stopped goes on at a multiple of so many frames, for stages may begin anew that often."""
+
 
 @runtime_checkable
 class Stage(Protocol):
@@ -13,9 +18,9 @@ class Stage(Protocol):
     Promises: frames are numbered from 0, all of the size that the returned video states; their sounds joined are those of the frames
     taken in, sample by sample; where the rate stays, so does the number of frames, and frame k is made of frame k. Arrays given are not
     written to. What a frame becomes depends on that video alone: a stage may be used for many, also at once. Memory does not grow with
-    length, and what is more than 50 frames ago weighs next to nothing (`denoise`) or nothing (the others). Where a frame says what of it
-    was drawn anew (`Frame.drawn`), the rest of the picture is not touched, and the word is passed on; a picture that changes size brings
-    its patch to that size, or says None.
+    length: a frame depends on at most `MEMORY` frames before it, and on its number modulo `STEP`. Where a frame says what of it was drawn
+    anew (`Frame.drawn`), the rest of the picture is not touched, and the word is passed on; a picture that changes size brings its patch
+    to that size, or says None.
     """
 
     lookahead_frames: int

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from huashen.errors import InputError
+from huashen.stages import STEP
 from huashen.stages.area import Area, area, grey
 from huashen.types import Floats, Frame, Image, Video
 from huashen.words import tr
@@ -49,26 +50,43 @@ class Denoise:
         import cv2
 
         flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        before: Floats | None = None  # the last frame that came out, not rounded
-        count: Floats = np.zeros((0, 0), np.float32)  # over how many frames each of its pixels was averaged
+        averages: dict[int, _Average] = {}  # by the period in which they are shown
         found: deque[float] = deque(maxlen=AGREED)
         for frame in frames:
+            now, soon = frame.index // STEP, (frame.index + LONGEST) // STEP
+            averages = {period: averages.get(period) or _Average() for period in {now, soon}}
             where = area(frame, MARGIN)
             if where is None:
-                before = None
+                averages.clear()
                 yield frame
                 continue
-            spot = frame.image[where.rows, where.columns]
-            found.append(noise_of(grey(spot)))
+            found.append(noise_of(grey(frame.image[where.rows, where.columns])))
             noise = self._strength * float(np.median(found))
-            if before is None or before.shape != frame.image.shape:
-                count = np.zeros(frame.image.shape[:2], np.float32)
-            made, times = _averaged(spot, before, count, where, noise, flow)
-            count = np.zeros_like(count)
-            count[where.rows, where.columns] = times
-            before = frame.image.astype(np.float32)
-            before[where.rows, where.columns] = made
-            yield where.mixed(frame, made)
+            made = {period: average.next(frame.image, where, noise, flow) for period, average in averages.items()}
+            yield where.mixed(frame, made[now])
+
+
+class _Average:
+    """Frames averaged along their motion, one after the other.
+
+    It feeds itself, so it is begun anew every `STEP` frames, `LONGEST` frames before it is shown: by then nothing is seen of that, and
+    work that was stopped goes on exactly.
+    """
+
+    def __init__(self) -> None:
+        self._before: Floats | None = None  # the last frame that came out, not rounded
+        self._count: Floats = np.zeros((0, 0), np.float32)  # over how many frames each of its pixels was averaged
+
+    def next(self, image: Image, where: Area, noise: float, flow: Any) -> Floats:
+        """Return a rectangle of the next frame without its noise."""
+        if self._before is None or self._before.shape != image.shape:
+            self._before, self._count = None, np.zeros(image.shape[:2], np.float32)
+        made, times = _averaged(image[where.rows, where.columns], self._before, self._count, where, noise, flow)
+        self._count = np.zeros_like(self._count)
+        self._count[where.rows, where.columns] = times
+        self._before = image.astype(np.float32)
+        self._before[where.rows, where.columns] = made
+        return made
 
 
 def noise_of(grey: Image) -> float:
