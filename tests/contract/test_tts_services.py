@@ -3,17 +3,18 @@
 import json
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from aiohttp import web
-from tests.tts_servers import Services
+from tests.tts_servers import Services, wav
 
 import huashen
 from huashen.errors import EngineError, HuashenError, InputError, MissingPartError, NoSpeechError
 from huashen.registry import missing, table
-from huashen.tts import Voice
+from huashen.tts import Voice, cloned
 
 SERVICES = ("openai", "elevenlabs", "cosyvoice", "gpt_sovits", "paddlespeech", "edge", "gtts")
 WITH_WORDS = ("elevenlabs", "edge")
@@ -27,8 +28,16 @@ def services() -> Iterator[Services]:
     served.close()
 
 
+def take_in(folder: Path, **more: str) -> Path:
+    """Take in a recording of 4 s under the name anna; return the file it was made of."""
+    source = folder / "me.wav"
+    source.write_bytes(wav((0.2 * np.sin(np.arange(4 * 22_050) / 20)).astype(np.float32)))
+    cloned.add("anna", str(source), {"kind": "self"}, **more)
+    return source
+
+
 @pytest.fixture
-def engine(request: pytest.FixtureRequest, services: Services, monkeypatch: pytest.MonkeyPatch) -> Any:
+def engine(request: pytest.FixtureRequest, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     name = request.param
     if lacking := missing(table("tts").get(name)):
         pytest.skip(f"the tts engine {name} needs {', '.join(lacking)}")
@@ -41,7 +50,9 @@ def engine(request: pytest.FixtureRequest, services: Services, monkeypatch: pyte
     if name == "elevenlabs":
         options["key"] = "el-secret-1234"
     if name == "gpt_sovits":
-        options["voice"] = "/srv/me.wav"
+        monkeypatch.setenv("HUASHEN_HOME", str(tmp_path))
+        take_in(tmp_path)
+        options["voice"] = "anna"
     if name == "edge":
         import edge_tts.communicate
 
@@ -164,17 +175,47 @@ def test_edge_picks_the_voice_of_the_language(engine: Any, services: Services) -
     assert services.asked[0]["config"]["context"]["synthesis"]["audio"]["metadataoptions"]["wordBoundaryEnabled"] == "true"
 
 
-def test_cosyvoice_clones_from_a_recording(services: Services, tmp_path: Any) -> None:
-    recording = tmp_path / "me.wav"
-    recording.write_bytes(b"RIFF recording")
+@pytest.mark.parametrize(("text", "path"), [("", "/inference_cross_lingual"), ("what I say", "/inference_zero_shot")])
+def test_cosyvoice_takes_on_a_voice_that_was_taken_in(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, path: str
+) -> None:
+    monkeypatch.setenv("HUASHEN_HOME", str(tmp_path))
+    take_in(tmp_path, text=text)
     services.broken = None
-    for text, path in (("", "/inference_cross_lingual"), ("what I say", "/inference_zero_shot")):
-        services.asked.clear()
-        engine = huashen.load("tts", "cosyvoice", base_url=services.url, voice=str(recording), prompt_text=text)
-        next(engine.speak("你好。"))
-        assert services.asked[0]["path"] == path
-        assert services.asked[0]["prompt_wav"] == b"RIFF recording"
-        assert services.asked[0].get("prompt_text", "") == text
+    services.asked.clear()
+    engine = huashen.load("tts", "cosyvoice", base_url=services.url, voice="anna")
+    assert "anna" in engine.voices()
+    next(engine.speak("你好。"))
+    assert services.asked[0]["path"] == path
+    assert services.asked[0]["prompt_wav"] == cloned.find("anna").path.read_bytes()
+    assert services.asked[0].get("prompt_text", "") == text
+
+
+def test_gpt_sovits_is_told_where_the_recording_lies(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUASHEN_HOME", str(tmp_path))
+    take_in(tmp_path, text="hello", lang="en", there="/srv/anna.wav")
+    services.broken = None
+    services.asked.clear()
+    next(huashen.load("tts", "gpt_sovits", base_url=services.url, voice="anna").speak("你好。"))
+    assert [services.asked[0][key] for key in ("ref_audio_path", "prompt_text", "prompt_lang")] == ["/srv/anna.wav", "hello", "en"]
+
+
+@pytest.mark.parametrize("name", ["cosyvoice", "gpt_sovits"])
+def test_no_voice_is_cloned_without_consent(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUASHEN_HOME", str(tmp_path))
+    source = take_in(tmp_path)
+    with pytest.raises(InputError, match="voices add"):
+        huashen.load("tts", name, voice=str(source))
+    for wrong, consent in (("bob", {}), ("no/way", {"kind": "self"}), ("anna", {"kind": "self"})):
+        with pytest.raises(InputError):
+            cloned.add(wrong, str(source), consent)
+    assert cloned.names() == ["anna"]
+    source.write_bytes(wav(np.zeros(22_050, np.float32)))
+    with pytest.raises(InputError, match="3 to 30 s"):
+        cloned.add("short", str(source), {"kind": "self"})
+    cloned.remove("anna")
+    with pytest.raises(InputError, match="consent"):
+        huashen.load("tts", name, voice="anna.wav")
 
 
 def test_paddlespeech_reports_what_the_server_says(services: Services) -> None:

@@ -141,11 +141,11 @@ class Ears:
     def _hear(self, piece: Floats, played: Floats) -> list[Heard]:
         """Take in one piece."""
         self._pieces += 1
-        likely = self._voice.hear(piece)
         talking = bool(np.abs(played).max() > 1e-3)
-        own = self._echo.own(piece, played)
+        piece, foreign = self._echo.clean(piece, played)
+        likely = self._voice.hear(piece)
         self._during = talking or (self._during and self._state != "idle")
-        speaks = not own and likely > (_ON if self._state == "idle" or self._quiet else _OFF)
+        speaks = foreign and likely > (_ON if self._state == "idle" or self._quiet else _OFF)
         if self._state == "idle":
             if not speaks:
                 self._before.append(piece)

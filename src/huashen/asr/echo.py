@@ -2,7 +2,8 @@
 
 A browser cancels most of the echo; what is left, or all of it where nothing cancels, is what was played, later, weaker and coloured by the
 room. From the last seconds of both, in bands of frequency, come its delay (the best correlation of the two envelopes) and each band's
-loss (the median of their ratio). Sound that rises above what is then expected, in enough bands, is somebody else's.
+loss (the median of their ratio). Bands that hold no more than is then expected are turned down; what is left is somebody else's, if it
+rises above what is expected in enough bands.
 """
 
 from itertools import pairwise
@@ -25,6 +26,8 @@ _SILENT = 1e-9
 """Band power below which nothing was played."""
 _OVER = 7.0
 """Decibels above what is expected that make a band somebody else's."""
+_LEFT = 1e-3
+"""Power that is left of a band that holds nothing but echo."""
 _SHARE = 0.33
 """Share of the bands in which that must be."""
 _HALF = 0.5
@@ -42,8 +45,10 @@ class Echo:
         hertz = np.fft.rfftfreq(2 * _STEP, 1 / RATE)
         self._bands = np.array([(hertz >= low) & (hertz < high) for low, high in pairwise(_EDGES)], np.float64)
         self._bands /= np.maximum(1, self._bands.sum(axis=1, keepdims=True))
-        self._window = np.hanning(2 * _STEP)
+        self._window = np.sin(np.pi * (np.arange(2 * _STEP) + 0.5) / (2 * _STEP))  # its square, laid over itself by half, is 1 everywhere
+        self._places = np.interp(np.log(np.maximum(hertz, 1)), np.log(np.sqrt(_EDGES[1:] * _EDGES[:-1])), np.arange(len(_EDGES) - 1))
         self._tails = np.zeros((2, _STEP))
+        self._rest = np.zeros(_STEP)
         size = len(self._bands)
         self._heard = np.full((_MEMORY, size), _SILENT)
         self._played = np.full((_MEMORY + _LONGEST, size), _SILENT)
@@ -53,35 +58,46 @@ class Echo:
         self._floor = np.full(size, 1e-6)
         self._count = 0
 
-    def own(self, heard: Floats, played: Floats) -> bool:
-        """Return whether a piece holds nothing but the echo of what was played.
+    def clean(self, heard: Floats, played: Floats) -> tuple[Floats, bool]:
+        """Return a piece without the echo of what was played, 16 ms late, and whether anything of somebody else is in it.
 
         Args:
             heard: (HOP,) float32 of the microphone.
             played: (HOP,) float32 of what was given out meanwhile.
         """
-        spectra = np.array([self._spectra(heard, 0), self._spectra(played, 1)])
-        for mine, theirs in zip(*spectra, strict=True):
-            self._heard = np.concatenate([self._heard[1:], mine[None]])
-            self._played = np.concatenate([self._played[1:], theirs[None]])
+        mine, theirs = self._spectra(heard, 0), self._spectra(played, 1)
+        bands = [np.abs(rows) ** 2 / _STEP**2 @ self._bands.T + _SILENT / 10 for rows in (mine, theirs)]
+        for now, given in zip(*bands, strict=True):
+            self._heard = np.concatenate([self._heard[1:], now[None]])
+            self._played = np.concatenate([self._played[1:], given[None]])
             # the floor falls at once and rises 2 dB a second
-            self._floor = np.minimum(np.maximum(mine, _SILENT), self._floor * 10 ** (0.2 * _STEP / RATE))
+            self._floor = np.minimum(np.maximum(now, _SILENT), self._floor * 10 ** (0.2 * _STEP / RATE))
         self._count += 1
         if self._played[-_LONGEST - 30 :].max() <= 10 * _SILENT:
-            return False  # nothing was played that could come back now
+            return self._sound(mine), True  # nothing was played that could come back now
         if self._count % 8 == 0 or self._loss is None:
             self._learn()
         if self._loss is None:
-            return True  # the first moments of the first sound ever played: not known yet how it comes back
-        return not self._foreign()
+            return self._sound(0 * mine), False  # the first moments of the first sound ever played: not known yet how it comes back
+        echo = self._expected(len(mine)) * 10**self._loss
+        gains = np.sqrt(np.maximum(_LEFT, 1 - 10 ** (_OVER / 10) * echo / bands[0]))
+        turned = np.array([np.interp(self._places, np.arange(len(row)), row) for row in gains])
+        return self._sound(mine * turned), self._foreign()
 
-    def _spectra(self, piece: Floats, stream: int) -> NDArray[np.float64]:
-        """Return the band powers of two overlapping windows, (2, bands)."""
+    def _spectra(self, piece: Floats, stream: int) -> NDArray[np.complex128]:
+        """Return the spectra of two overlapping windows, (2, frequencies)."""
         sound = np.concatenate([self._tails[stream], piece])
         self._tails[stream] = sound[-_STEP:]
         rows = np.array([sound[start : start + 2 * _STEP] for start in range(0, HOP, _STEP)])
-        power = np.abs(np.fft.rfft(rows * self._window)) ** 2 / _STEP**2
-        return np.asarray(power @ self._bands.T + _SILENT / 10, np.float64)
+        return np.fft.rfft(rows * self._window)
+
+    def _sound(self, spectra: NDArray[np.complex128]) -> Floats:
+        """Return the sound of spectra that follow those before."""
+        pieces = []
+        for row in np.fft.irfft(spectra) * self._window:
+            pieces.append(self._rest + row[:_STEP])
+            self._rest = row[_STEP:]
+        return np.concatenate(pieces).astype(np.float32)
 
     def _learn(self) -> None:
         """Find the delay, then each band's loss, from what is remembered."""

@@ -19,6 +19,7 @@ from huashen.cli import making, serving, state, talking  # noqa: F401 - their co
 from huashen.cli.avatars import avatar
 from huashen.cli.parts import app, note, put
 from huashen.cli.training import training
+from huashen.cli.voices import voices
 from huashen.cli.weights import store
 from huashen.errors import HuashenError, StoppedError
 from huashen.words import tr
@@ -38,6 +39,7 @@ def root(
         put(context.get_help())
 
 
+app.add_typer(voices, name="voices")
 app.add_typer(avatar, name="avatar")
 app.add_typer(store, name="weights")
 app.add_typer(training, name="train")

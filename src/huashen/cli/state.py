@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from huashen import terminal
-from huashen.cli.parts import Command, Json, Tts, app, put
+from huashen.cli.parts import Command, Json, app, put
 from huashen.words import tr
 
 
@@ -108,11 +108,3 @@ def doctor(
     if any(check.state == "missing" for check in checks):
         raise typer.Exit(3)
 
-
-@app.command(cls=Command, help=tr("List what --voice may be", "列出 --voice 可用的值"))
-def voices(tts: Tts = None, as_json: Json = False) -> None:
-    """List the voices of an engine."""
-    from huashen import registry
-
-    names = registry.load("tts", tts).voices()
-    put(json.dumps(names, ensure_ascii=False, indent=2) if as_json else "\n".join(names))

@@ -231,7 +231,9 @@ class House:
             listed = [seen for seen in self.faces if not seen.uploaded]  # others' pictures are not shown
         return {
             "faces": [self.described(seen) for seen in listed],
-            "tts": [_described("tts", entry, voices=_voices(entry.name)) for entry in registry.table("tts").entries],
+            "tts": [
+                _described("tts", entry, voices=_voices(entry.name) if _present(entry) else ()) for entry in registry.table("tts").entries
+            ],
             "engines": [_described("talking_head", entry) for entry in registry.table("talking_head").entries],
             "chat": [{"name": name, "default": k == 0, "missing": None} for k, name in enumerate([*self.chats, "none"])],
             "asr": self.ears is not None,
@@ -263,6 +265,11 @@ def _described(capability: str, entry: registry.Entry, **more: Any) -> dict[str,
     missing = tr(f"needs {words}", f"需要 {words}") if lacking else None
     default = entry is registry.table(capability).entries[0]
     return {"name": entry.name, "about": tr(*entry.about), "licence": entry.licence, "default": default, "missing": missing, **more}
+
+
+def _present(entry: registry.Entry) -> bool:
+    """Return whether an engine's weights are here: building it would fetch them, unasked."""
+    return all(map(weights.present, entry.weights))
 
 
 @cache

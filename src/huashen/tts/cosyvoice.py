@@ -1,10 +1,10 @@
 """A CosyVoice server (FunAudioLLM): natural Chinese, and voices cloned from a few seconds."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from huashen import config
-from huashen.errors import EngineError, InputError, UnreadableError
+from huashen.errors import EngineError, InputError
+from huashen.tts import cloned
 from huashen.tts.remote import Said, Server, pcm, speak, speed_within
 from huashen.types import Speech
 from huashen.words import tr
@@ -17,15 +17,14 @@ class CosyVoice:
     """Speaks through the server in CosyVoice's runtime/python/fastapi: a built-in speaker, or a voice cloned from a recording.
 
     Args:
-        voice: a speaker's name, "female" or "male"; or a recording of 3 to 30 s, .wav, whose voice is taken on. Only of someone who agreed.
+        voice: a speaker's name, "female" or "male"; or a voice that was taken in by `huashen voices add`, with who agreed to it.
         lang: of the text; picks the speaker for "female" and "male".
         speed: only 1: the published server has no other.
         base_url: without it `HUASHEN_TTS_URL`, or http://127.0.0.1:50000.
-        prompt_text: what is said in the recording; without it the clone speaks across languages.
         sample_rate: Hz of what the server sends: 22050 for CosyVoice-300M, 24000 for CosyVoice2 and later.
 
     Raises:
-        InputError: speed or address cannot be used.
+        InputError: speed or address cannot be used, or a file is named of whose speaker nobody knows whether they agreed.
 
     Source: https://github.com/FunAudioLLM/CosyVoice runtime/python/fastapi
     """
@@ -34,13 +33,12 @@ class CosyVoice:
     phones = False
 
     def __init__(
-        self, *, voice: str | None = None, lang: str | None = None, speed: float = 1.0, base_url: str | None = None, prompt_text: str = "",
+        self, *, voice: str | None = None, lang: str | None = None, speed: float = 1.0, base_url: str | None = None,
         sample_rate: int = 22_050,
     ) -> None:  # fmt: skip
         speed_within(speed, 1.0, 1.0)
         self._voice = voice or "female"
         self._lang = lang or ""
-        self._prompt = prompt_text
         self._own = sample_rate
         if not 8000 <= sample_rate <= 48000:
             raise InputError(
@@ -48,17 +46,14 @@ class CosyVoice:
             )
         self._server = Server("CosyVoice", base_url or config.speech_url() or "http://127.0.0.1:50000")
         self._recording: bytes | None = None
-        if self._voice.lower().endswith(".wav"):
-            try:
-                self._recording = Path(self._voice).read_bytes()
-            except OSError as error:
-                raise UnreadableError(tr(
-                    f"{self._voice} cannot be read ({error.strerror})", f"无法读取 {self._voice}（{error.strerror}）"
-                )) from error  # fmt: skip
+        self._prompt = ""
+        if self._voice in cloned.names() or self._voice.lower().endswith((".wav", ".mp3", ".m4a", ".flac")):
+            recording = cloned.find(self._voice)
+            self._recording, self._prompt = recording.path.read_bytes(), recording.text
 
     def voices(self) -> list[str]:
-        """Return the built-in speakers."""
-        return ["female", "male", *VOICES]
+        """Return the built-in speakers and the voices that were taken in."""
+        return ["female", "male", *VOICES, *cloned.names()]
 
     def speak(self, text: str) -> Iterator[Speech]:
         """Speak a text, sentence by sentence.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from huashen import config
 from huashen.errors import InputError
+from huashen.tts import cloned
 from huashen.tts.remote import Said, Server, decoded, speak, speed_within
 from huashen.types import Speech
 from huashen.words import tr
@@ -15,12 +16,10 @@ class GptSovits:
     """Speaks through the server's api_v2, POST /tts.
 
     Args:
-        voice: the reference recording (3 to 10 s), a path on the server's machine. Only of someone who agreed.
+        voice: a voice that was taken in by `huashen voices add`, with who agreed to it; of 3 to 10 s.
         lang: of the text; guessed by the server without.
         speed: 0.5 to 2.
         base_url: without it `HUASHEN_TTS_URL`, or http://127.0.0.1:9880.
-        prompt_text: what is said in the recording.
-        prompt_lang: what language that is in.
 
     Raises:
         InputError: no recording, or speed or address cannot be used.
@@ -31,24 +30,20 @@ class GptSovits:
     rate = 24_000
     phones = False
 
-    def __init__(
-        self, *, voice: str | None = None, lang: str | None = None, speed: float = 1.0, base_url: str | None = None, prompt_text: str = "",
-        prompt_lang: str = "zh",
-    ) -> None:  # fmt: skip
+    def __init__(self, *, voice: str | None = None, lang: str | None = None, speed: float = 1.0, base_url: str | None = None) -> None:
         if not voice:
             raise InputError(tr(
-                "gpt_sovits takes on the voice of a recording: name it with --voice, as a path on the server's machine",
-                "gpt_sovits 使用参考录音的声音：请用 --voice 指明录音（服务器上的路径）",
+                "gpt_sovits takes on the voice of a recording; take one in: huashen voices add NAME FILE --consent …, then --voice NAME",
+                "gpt_sovits 使用录音的声音；请先登记：huashen voices add 名字 文件 --consent …，再用 --voice 名字",
             ))  # fmt: skip
-        self._voice = voice
+        self._voice = cloned.find(voice)
         self._lang = lang or ""
         self._speed = speed_within(speed)
-        self._prompt, self._prompt_lang = prompt_text, prompt_lang
         self._server = Server("GPT-SoVITS", base_url or config.speech_url() or "http://127.0.0.1:9880")
 
     def voices(self) -> list[str]:
-        """Return nothing: a voice is a recording on the server's machine."""
-        return []
+        """Return the voices that were taken in."""
+        return cloned.names()
 
     def speak(self, text: str) -> Iterator[Speech]:
         """Speak a text, sentence by sentence.
@@ -61,8 +56,9 @@ class GptSovits:
 
     def _say(self, sentence: str, lang: str) -> Said:
         body = {
-            "text": sentence, "text_lang": LANGUAGES.get(self._lang.split("-")[0].lower(), "auto"), "ref_audio_path": self._voice,
-            "prompt_text": self._prompt, "prompt_lang": self._prompt_lang, "speed_factor": self._speed, "media_type": "wav",
+            "text": sentence, "text_lang": LANGUAGES.get(self._lang.split("-")[0].lower(), "auto"), 
+            "ref_audio_path": self._voice.there or str(self._voice.path), "prompt_text": self._voice.text,
+            "prompt_lang": LANGUAGES.get(self._voice.lang.split("-")[0].lower(), "zh"), "speed_factor": self._speed, "media_type": "wav",
             "streaming_mode": False, "text_split_method": "cut0",
         }  # fmt: skip
         return Said(*decoded(self._server.post("/tts", json=body).content, self._server.shown))

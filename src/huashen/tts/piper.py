@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from huashen import config
+from huashen import config, weights
 from huashen.device import onnx
 from huashen.errors import EngineError, InputError, MissingWeightsError
 from huashen.tts.remote import Said, speak, speed_within
@@ -19,7 +19,8 @@ class Piper:
     """Speaks with a Piper voice, NAME.onnx and NAME.onnx.json.
 
     Args:
-        voice: a voice's name in HUASHEN_HOME/voices/piper, or the path of its .onnx file; the first that is there without.
+        voice: a voice's name in HUASHEN_HOME/voices/piper or among the fetched weights, or the path of its .onnx file; the first that is
+            there without.
         lang: only noted: a voice has one language.
         speed: 0.5 to 2.
         speaker: number of the speaker, of voices that have several.
@@ -60,7 +61,7 @@ class Piper:
     @staticmethod
     def voices() -> list[str]:
         """Return the names of the voices that are here."""
-        return sorted(path.stem for path in folder().glob("*.onnx"))
+        return sorted({path.stem for place in _folders() for path in place.glob("*.onnx")})
 
     def speak(self, text: str) -> Iterator[Speech]:
         """Speak a text, sentence by sentence.
@@ -87,16 +88,21 @@ def folder() -> Path:
     return config.home() / "voices" / "piper"
 
 
+def _folders() -> tuple[Path, Path]:
+    """Return where voices are looked for: what the user laid there, and what was fetched."""
+    return folder(), weights.folder() / "piper"
+
+
 def _found(voice: str | None, names: list[str]) -> Path:
     if voice and voice.endswith(".onnx") and Path(voice).is_file():
         return Path(voice)
     if voice in names or (voice is None and names):
-        return folder() / f"{voice or names[0]}.onnx"
+        return next(path for place in _folders() if (path := place / f"{voice or names[0]}.onnx").is_file())
     have = ", ".join(names) or tr("none yet", "暂无")
     wanted = voice or "NAME"
     raise MissingWeightsError(tr(
-        f"the Piper voice {wanted}.onnx is not in {folder()} (there: {have}); get it and its .onnx.json from "
-        "https://huggingface.co/rhasspy/piper-voices and put both there",
-        f"{folder()} 中没有 Piper 嗓音 {wanted}.onnx（已有：{have}）；"
-                "请从 https://huggingface.co/rhasspy/piper-voices 下载它和 .onnx.json 放入",
+        f"the Piper voice {wanted}.onnx is not in {folder()} (there: {have}); run 'huashen weights get piper_joe' for an English one, or "
+        "put the .onnx and .onnx.json of one from https://huggingface.co/rhasspy/piper-voices there",
+        f"{folder()} 中没有 Piper 嗓音 {wanted}.onnx（已有：{have}）；英语可运行 huashen weights get piper_joe，"
+        "或从 https://huggingface.co/rhasspy/piper-voices 下载 .onnx 和 .onnx.json 放入",
     ))  # fmt: skip
