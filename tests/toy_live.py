@@ -101,7 +101,7 @@ def house(**more: Any) -> ToyHouse:
 
 
 @contextmanager
-def served(home: House, *, host: str = "127.0.0.1", token: str = "") -> Iterator[str]:
+def served(home: House, *, host: str = "127.0.0.1", token: str = "", **more: Any) -> Iterator[str]:
     """Serve in a thread; give the address, without a slash at its end. When it is left no thread is."""
     address: list[str] = []
     up, stop = threading.Event(), threading.Event()
@@ -113,7 +113,7 @@ def served(home: House, *, host: str = "127.0.0.1", token: str = "") -> Iterator
 
     def work(serve: Callable[..., None] = run.serve) -> None:
         try:
-            serve(home, host=host, port=0, token=token, ready=ready, until=stop.is_set)
+            serve(home, host=host, port=0, token=token, ready=ready, until=stop.is_set, **more)
         except BaseException as error:  # noqa: BLE001 - told to the test below
             failed.append(error)
         up.set()
@@ -121,12 +121,12 @@ def served(home: House, *, host: str = "127.0.0.1", token: str = "") -> Iterator
     thread = threading.Thread(target=work, name="service")
     thread.start()
     try:
-        assert up.wait(20)
+        assert up.wait(60)
         if failed:
             raise failed[0]
         yield address[0]
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
     assert not thread.is_alive()
     assert not failed, failed

@@ -523,10 +523,10 @@ def test_who_comes_again_takes_the_place_of_the_one_before(client: httpx.Client,
 class Receiver:
     """An aiortc client; what it receives is placed on the sender's clock by the sender reports, as a browser does."""
 
-    def __init__(self, codec: str = "") -> None:
+    def __init__(self, codec: str = "", *, configuration: Any = None) -> None:
         import aiortc
 
-        self.peer = aiortc.RTCPeerConnection()
+        self.peer = aiortc.RTCPeerConnection(configuration)
         self.video: list[tuple[float, int, bool]] = []  # arrival, moment, whether it is white
         self.sound: list[tuple[float, int, bool]] = []  # arrival, moment, whether it is loud, 10 ms each
         self.first: dict[str, int] = {}

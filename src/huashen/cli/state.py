@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -87,6 +88,13 @@ def doctor(
             "--ice", metavar="URL[,USER,PASSWORD]", help=tr("with --live: a STUN or TURN server", "配合 --live：STUN 或 TURN 服务器")
         ),
     ] = None,
+    certificate: Annotated[
+        Path | None,
+        typer.Option("--certificate", metavar="FILE", help=tr("with --live: the PEM file for https", "配合 --live：https 的 PEM 证书")),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help=tr("with --live: the certificate's key", "配合 --live：证书的私钥"))
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check the machine."""
@@ -94,7 +102,8 @@ def doctor(
         from huashen.cli.serving import as_ice
         from huashen.server import checkup as live_checkup
 
-        checks = live_checkup.examine(host=host, port=port, ice_servers=[as_ice(server) for server in ice or ()])
+        servers = [as_ice(server) for server in ice or ()]
+        checks = live_checkup.examine(host=host, port=port, ice_servers=servers, certificate=certificate, key=key)
         words = live_checkup.report(checks)
     else:
         from huashen import doctor as checkup

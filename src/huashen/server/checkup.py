@@ -5,10 +5,13 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from huashen.doctor import Check
+from huashen.errors import UnreadableError
 from huashen.server.house import loopback
 from huashen.words import tr
 
@@ -19,16 +22,22 @@ SECONDS = 2
 
 
 def examine(
-    *, host: str = "127.0.0.1", port: int = 8000, secure: bool = False, ice_servers: list[dict[str, Any]] | None = None
-) -> list[Check]:
+    *, host: str = "127.0.0.1", port: int = 8000, secure: bool = False, ice_servers: list[dict[str, Any]] | None = None,
+    certificate: Path | None = None, key: Path | None = None,
+) -> list[Check]:  # fmt: skip
     """Look at what `huashen live` and `huashen serve` need.
 
     Args:
         host, port: where the server is to listen.
         secure: whether it will speak https.
         ice_servers: for WebRTC, as browsers take them.
+        certificate, key: PEM files with which it will speak https.
     """
-    return [*_port(host, port), *_microphone(host, secure=secure), *_webrtc(ice_servers or []), *_encoder(), *_ears()]
+    paper = list(_certificate(certificate, key)) if certificate is not None else []
+    secure = secure or any(check.state != "missing" for check in paper)
+    return [
+        *_port(host, port), *paper, *_microphone(host, secure=secure), *_webrtc(ice_servers or []), *_encoder(), *_ears(),
+    ]  # fmt: skip
 
 
 def report(checks: list[Check]) -> str:
@@ -70,6 +79,33 @@ def _microphone(host: str, *, secure: bool) -> Iterator[Check]:
         ))  # fmt: skip
 
 
+def _certificate(certificate: Path, key: Path | None) -> Iterator[Check]:
+    from cryptography import x509
+
+    from huashen.server.run import secured
+
+    name = tr("certificate", "证书")
+    try:
+        secured(certificate, key)
+    except UnreadableError as error:
+        yield Check(name, "missing", str(error))
+        return
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())
+    until, now = found.not_valid_after_utc, datetime.now(UTC)
+    if not found.not_valid_before_utc <= now <= until:
+        yield Check(name, "missing", tr(
+            f"{certificate} is valid from {found.not_valid_before_utc:%Y-%m-%d} to {until:%Y-%m-%d}, not today; make a new one",
+            f"{certificate} 的有效期为 {found.not_valid_before_utc:%Y-%m-%d} 至 {until:%Y-%m-%d}，今天无效；请重新生成",
+        ))  # fmt: skip
+    elif found.issuer == found.subject:
+        yield Check(name, "note", tr(
+            f"{certificate} is signed by itself: browsers warn once, then give the microphone",
+            f"{certificate} 为自签名证书：浏览器会先警告，确认后可用麦克风",
+        ))  # fmt: skip
+    else:
+        yield Check(name, "fine", tr(f"valid until {until:%Y-%m-%d}", f"有效期至 {until:%Y-%m-%d}"))
+
+
 def _webrtc(ice_servers: list[dict[str, Any]]) -> Iterator[Check]:
     try:
         took, kinds = asyncio.run(_pair(ice_servers))
@@ -81,7 +117,13 @@ def _webrtc(ice_servers: list[dict[str, Any]]) -> Iterator[Check]:
         return
     yield Check("WebRTC", "fine", tr(f"UDP works on this machine ({took:.1f} s to connect)", f"本机 UDP 正常（连接用时 {took:.1f} 秒）"))
     names = ", ".join(str(server["urls"]) for server in ice_servers)
-    if ice_servers and not kinds & {"srflx", "relay"}:
+    turn = [str(server["urls"]) for server in ice_servers if str(server["urls"]).startswith("turn")]
+    if turn and "relay" not in kinds:
+        yield Check("ICE", "note", tr(
+            f"{', '.join(turn)} relays nothing; are name, port, user and password right, and does UDP leave this network?",
+            f"{', '.join(turn)} 无法中继；请检查名称、端口、用户名和密码，以及网络是否放行 UDP",
+        ))  # fmt: skip
+    elif ice_servers and not kinds & {"srflx", "relay"}:
         yield Check("ICE", "note", tr(
             f"{names} gave no address; are name and port right, and does UDP leave this network?",
             f"{names} 没有返回地址；请检查名称和端口，以及网络是否放行 UDP",

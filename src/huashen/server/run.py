@@ -52,7 +52,7 @@ def serve(
         raise InputError(tr(
             f"{host} can be reached by others: give a token with --token", f"{host} 可被其他机器访问：请用 --token 指定访问令牌"
         ))  # fmt: skip
-    secure = _secure(certificate, key)
+    secure = secured(certificate, key)
     with tempfile.TemporaryDirectory(prefix="huashen-") as folder:
         home = copy(house)  # with the faces that are prepared already
         home.faces, home.folder = list(house.faces), Path(folder) if house.folder is not None else None
@@ -95,7 +95,12 @@ async def _serve(
         await runner.cleanup()
 
 
-def _secure(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+def secured(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """Return what speaks https; None without a certificate.
+
+    Raises:
+        UnreadableError: certificate or key cannot be used.
+    """
     if certificate is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
