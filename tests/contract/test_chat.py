@@ -184,6 +184,45 @@ def test_close_from_another_thread_ends_the_request_at_once(service: Service) ->
     assert service.gone.wait(2)
 
 
+def test_a_service_that_stays_silent_is_given_up(service: Service) -> None:
+    def silent(to: BaseHTTPRequestHandler) -> None:
+        service.gone.wait(60)
+
+    def half(to: BaseHTTPRequestHandler) -> None:
+        begin(to)
+        to.wfile.write(chunk("Half"))
+        to.wfile.flush()
+        service.gone.wait(60)
+
+    try:
+        service.script = [silent]
+        with pytest.raises(EngineError, match=r"127\.0\.0\.1"):
+            list(model(service, timeout=0.3, retries=0).reply("hi"))
+        service.script = [half]
+        reply = model(service, timeout=0.3, retries=2).reply("hi")
+        assert next(reply) == "Half"
+        with pytest.raises(EngineError):  # not asked again: half of the answer was heard
+            next(reply)
+        assert len(service.requests) == 2
+    finally:
+        service.gone.set()
+
+
+def test_the_oldest_turns_go_first_and_no_answer_stands_without_its_question(service: Service) -> None:
+    turns = [Message("user", "a" * 40), Message("assistant", "b" * 40), Message("user", "c" * 40), Message("assistant", "d" * 40)]
+    "".join(model(service, history=130, system="").reply("now", turns))
+    assert [turn["content"][0] for turn in service.requests[0][1]["messages"]] == ["c", "d", "n"]
+
+
+def test_neither_key_nor_words_are_logged(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(1)
+    service.script = [refuses(503, Retry_After="0"), speaks("A private answer.")]
+    assert "".join(model(service).reply("A private question?")) == "A private answer."
+    told = " ".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
+    assert KEY not in told
+    assert "private" not in told
+
+
 def test_a_conversation_remembers_what_was_heard(service: Service) -> None:
     talk = Conversation(model(service))
     list(talk.ask("one"))

@@ -106,6 +106,11 @@ def stamp(paths: Iterable[Path]) -> dict[str, tuple[int, int]]:
     return stamps
 
 
+def kept_at(folder: Path, ending: str) -> Path:
+    """Return the file in which something about documents is kept."""
+    return config.home() / "chat" / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}{ending}"
+
+
 def passages(folder: Path, *, keep: bool = True) -> list[Passage]:
     """Read all documents at a path.
 
@@ -118,7 +123,7 @@ def passages(folder: Path, *, keep: bool = True) -> list[Passage]:
         TooLargeError: there are too many, or they hold too much.
     """
     paths = files(folder)
-    store = config.home() / "chat" / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.json"
+    store = kept_at(folder, ".json")
     kept = _kept(store) if keep else {}
     new: dict[str, Any] = {}
     found: list[Passage] = []

@@ -5,8 +5,8 @@ import threading
 import time
 from pathlib import Path
 
-from huashen.chat import Source
-from huashen.chat.documents import Passage, files, passages, stamp
+from huashen.chat import Source, meaning
+from huashen.chat.documents import Passage, files, kept_at, passages, stamp
 from huashen.chat.search import Hit, Index
 from huashen.errors import InputError
 from huashen.tts.text import guess, sentences
@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 
 LOOK = 2.0
 """Seconds between two looks at whether a document has changed."""
-SPOKEN = 360
-"""Columns of an answer (a Chinese character takes two): about half a minute of speech."""
+SPOKEN = 240
+"""Columns of an answer (a Chinese character takes two): about a quarter of a minute of speech."""
 
 
 class Library:
@@ -25,6 +25,7 @@ class Library:
 
     Args:
         documents: a folder, or one document.
+        embeddings: whether meaning counts beside words, where the weights of `huashen.chat.meaning` are there.
 
     Raises:
         InputError: none is named.
@@ -32,14 +33,26 @@ class Library:
         TooLargeError: there is too much.
     """
 
-    def __init__(self, documents: str | Path | None) -> None:
+    def __init__(self, documents: str | Path | None, *, embeddings: bool = True) -> None:
         if documents is None or not str(documents):
             raise InputError(tr("say where the documents are, such as documents=docs/", "请指明文档所在位置，例如 documents=docs/"))
         self._place = Path(documents).expanduser()
+        self._network = meaning.network() if embeddings else None
         self._lock = threading.Lock()
         self._stamp = stamp(files(self._place))
-        self._index = Index(passages(self._place))
+        self._index = self._built()
         self._looked = time.monotonic()
+
+    def _built(self) -> Index:
+        found = passages(self._place)
+        if self._network is None:
+            return Index(found)
+        if len(found) > meaning.MOST:
+            logger.warning(tr(
+                "%d passages: only words are compared; up to %d, meaning is too", "共 %d 段：只比较词语；%d 段以内也比较含义",
+            ), len(found), meaning.MOST)  # fmt: skip
+            return Index(found)
+        return Index(found, meaning.Meaning(self._network, found, kept_at(self._place, ".npz")).near)
 
     @property
     def index(self) -> Index:
@@ -49,7 +62,7 @@ class Library:
                 try:
                     now = stamp(files(self._place))
                     if now != self._stamp:
-                        self._index = Index(passages(self._place))
+                        self._index = self._built()
                         self._stamp = now
                 except InputError as error:  # the folder is being moved: what was read serves on
                     logger.warning("%s", error)
@@ -68,10 +81,11 @@ def source_of(hit: Hit, text: str = "") -> Source:
 
 
 def told(passage: Passage, question: str) -> str:
-    """Return what of a passage is told: all of it, or, of a long one, the sentences around the one that fits best."""
-    if _columns(passage.text) <= SPOKEN:
-        return passage.text
-    parts = list(sentences(passage.text))
+    """Return what of a passage is said: all of it, or, of a long one, the sentences around the one that fits best."""
+    text = aloud(passage.text)
+    if _columns(text) <= SPOKEN:
+        return text
+    parts = list(sentences(text))
     inner = Index([Passage("", "", "", "", part) for part in parts])
     best = inner.search(question, count=1)
     first = parts.index(best[0].passage.text) if best else 0
@@ -81,6 +95,24 @@ def told(passage: Passage, question: str) -> str:
     while first > 0 and _columns("".join(parts[first - 1 : past])) <= SPOKEN:
         first -= 1
     return "".join(parts[first:past]).strip()
+
+
+def aloud(text: str) -> str:
+    """Return a passage as one says it: a table's row and a list as a sentence with commas."""
+    zh = guess(text) == "zh"
+    comma, end = ("，", "。") if zh else (", ", ".")
+    cells = text.split("; ")
+    if "\n" not in text and len(cells) > 1 and all(": " in cell for cell in cells[1:]):  # as `documents` writes a row
+        named = [cell.replace(": ", "" if zh else " ", 1) for cell in cells[1:]]
+        first = cells[0] if ": " not in cells[0] else cells[0].replace(": ", "" if zh else " ", 1)
+        return f"{first}{'：' if zh else ': '}{comma.join(named)}".rstrip(".。") + end
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    made = ""
+    for here, after in zip(lines, [*lines[1:], ""], strict=True):
+        made += here
+        if after:
+            made += (" " if not zh else "") if here[-1] in ".!?。！？:：;；,，、" else comma
+    return made if len(lines) < 2 or made[-1] in ".!?。！？" else made + end
 
 
 def _columns(text: str) -> int:

@@ -1,9 +1,10 @@
-"""Finding the passage that answers a question, in Chinese and English, without a model.
+"""Finding the passage that answers a question, in Chinese and English.
 
 A question is taken apart into units: in English the stems of its words without those that say nothing, in Chinese words. A unit is found
 in a passage as it is, or, for a little less, by another word of the same concept (`concepts.txt`: price, cost, how much, 费用, 多少钱 …).
 Passages that hold an amount, a time, an address or a telephone number count as speaking of price, time, address and contact.
-Each passage gets a BM25 score over fields; how sure we are is a logistic function of how much of the question the best one covers.
+Each passage gets a BM25 score over fields, joined, where the network of sentence embeddings is there (`meaning`), by how near it is in
+meaning. How sure we are is a logistic function of how much of the question the best passage covers, how near it is, and how far ahead.
 """
 
 import bisect
@@ -16,6 +17,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
 
 from huashen.chat.documents import Passage
 
@@ -304,6 +308,8 @@ class _Evidence:
     together: int = 0
     last: int = -9
     kind: float = 0.0
+    ranks: tuple[float, ...] = ()
+    """What the order is computed from."""
     score: float = 0.0
 
     def ranking(self, whole: float, strongest: int, highest: float, norm: float) -> tuple[float, ...]:
@@ -315,7 +321,27 @@ class _Evidence:
         )  # fmt: skip
 
 
+@dataclass
+class _Weighed:
+    """What was found out about a question."""
+
+    evidence: dict[int, _Evidence]
+    asked: int
+    whole: float
+    strongest: int
+    unknown: float
+    how: bool
+    near: "tuple[NDArray[np.float32], NDArray[np.float32]] | None"
+
+
+CANDIDATES = 30
+"""Passages that are looked at for being near in meaning, as a whole or word by word."""
 RANK = (0.81, 1.76, 0.93, 1.14, 0.56, 0.07, 0.49, 0.0, 0.14, 0.13)
+RANK_NEAR = (0.50, 4.75, 1.75, 7.62, 1.43, -0.28, -0.79, 0.43, 0.45, -0.57, 14.72, 8.86)
+
+
+Near = Callable[[str], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Tells for a question how near each passage is in meaning, as a whole and word by word."""
 
 
 class Index:
@@ -323,10 +349,13 @@ class Index:
 
     Args:
         passages: in any order; equal scores keep it.
+        near: see `huashen.chat.meaning`; without it only words count.
     """
 
-    def __init__(self, passages: Sequence[Passage]) -> None:
+    def __init__(self, passages: Sequence[Passage], near: Near | None = None) -> None:
         self.passages = tuple(passages)
+        self._near = near
+        self.understands = near is not None
         self._postings: dict[str, list[tuple[int, float]]] = {}
         lengths = []
         for number, passage in enumerate(self.passages):
@@ -371,8 +400,8 @@ class Index:
                     alike[number] = max((BY_CONCEPT * self._idf(len(self._postings[term])), weight), alike.get(number, (0.0, 0.0)))
         return literal, rare, alike
 
-    def search(self, question: str, *, count: int = 5) -> list[Hit]:
-        """Return the passages that fit best, the best first; none where no word of the question occurs."""
+    def weigh(self, question: str) -> "_Weighed":
+        """Return what speaks for each passage that anything speaks for."""
         asked = units(question)
         kinds = {f"!{name[1:]}" for unit in asked for name in unit.concepts if unit.terms[0][0] == "?"} & self._postings.keys()
         evidence: dict[int, _Evidence] = {}
@@ -407,26 +436,41 @@ class Index:
                     found.last = place
         strongest = max(1, sum(not unit.weak and not unit.vague for unit in asked))
         highest = self._idf(0)
+        near = self._near(question) if self._near and self.passages else None
+        if near is not None:
+            for values in near:
+                for number in np.argsort(-values, kind="stable")[:CANDIDATES].tolist():
+                    evidence.setdefault(number, _Evidence())
         for number, found in evidence.items():
             found.kind = float(any(number in self._holding[kind] for kind in kinds))
-            values = found.ranking(whole or 1.0, strongest, highest, self._norms[number])
-            found.score = sum(weight * value for weight, value in zip(RANK, values, strict=True))
+            found.ranks = found.ranking(whole or 1.0, strongest, highest, self._norms[number])
+            if near is not None:
+                found.ranks += (float(near[0][number]), float(near[1][number]))
+            found.score = sum(weight * value for weight, value in zip(RANK if near is None else RANK_NEAR, found.ranks, strict=True))
+        return _Weighed(evidence, len(asked), whole, strongest, unknown / strongest, bool(kinds), near)
+
+    def search(self, question: str, *, count: int = 5) -> list[Hit]:
+        """Return the passages that fit best, the best first; none where nothing speaks for any."""
+        found = self.weigh(question)
+        evidence = found.evidence
         best = sorted(evidence, key=lambda number: (-evidence[number].score, number))[: max(count, 2)]
         hits = []
         for place, number in enumerate(best):
-            found = evidence[number]
-            rival = evidence[best[1]].score if len(best) > 1 and not place else found.score if place else 0.0
-            features = (
-                found.covered / whole if whole else 0.0,
-                found.exact / whole if whole else 0.0,
-                (found.literal + found.alike) / max(1, len(asked)) / highest,
-                found.strong / strongest,
-                unknown / strongest,
-                min(2.0, found.score - rival),
-                min(found.strong, 4) / 4,
-                found.kind - (1.0 if kinds else 0.0),
+            here = evidence[number]
+            rival = evidence[best[1]].score if len(best) > 1 and not place else here.score if place else 0.0
+            features: tuple[float, ...] = (
+                here.covered / found.whole if found.whole else 0.0,
+                here.exact / found.whole if found.whole else 0.0,
+                (here.literal + here.alike) / max(1, found.asked) / self._idf(0),
+                here.strong / found.strongest,
+                found.unknown,
+                min(2.0, here.score - rival),
+                min(here.strong, 4) / 4,
+                here.kind - found.how,
             )  # fmt: skip
-            hits.append(Hit(self.passages[number], found.score, sure(features), features))
+            if found.near is not None:
+                features += _standing(found.near, number)
+            hits.append(Hit(self.passages[number], here.score, sure(features), features))
         return hits[:count]
 
     def _partly(self, unit: Unit) -> dict[int, float]:
@@ -442,10 +486,22 @@ class Index:
         return shares
 
 
+def _standing(near: tuple[NDArray[np.float32], NDArray[np.float32]], number: int) -> tuple[float, ...]:
+    """Return how near a passage is, and how far it stands out from the others."""
+    values = []
+    for all_of_them in near:
+        here = float(all_of_them[number])
+        values += [here, (here - float(all_of_them.mean())) / (float(all_of_them.std()) + 0.02)]
+    return tuple(values)
+
+
 WEIGHTS = (0.94, 0.49, 1.02, 0.66, -3.09, 0.89, 1.76, 0.3)
 BIAS = -2.01
+WEIGHTS_NEAR = (1.45, -1.56, -0.04, -0.02, -0.50, 0.87, 0.41, -0.12, 1.77, 0.76, 3.04, 0.36)
+BIAS_NEAR = -5.05
 
 
 def sure(features: Sequence[float]) -> float:
     """Return the probability that a passage answers a question (logistic regression; see docs/chat.md for what it was fitted on)."""
-    return 1 / (1 + math.exp(-(BIAS + sum(w * f for w, f in zip(WEIGHTS, features, strict=True)))))
+    weights, bias = (WEIGHTS, BIAS) if len(features) == len(WEIGHTS) else (WEIGHTS_NEAR, BIAS_NEAR)
+    return 1 / (1 + math.exp(-(bias + sum(w * f for w, f in zip(weights, features, strict=True)))))

@@ -44,6 +44,7 @@ def chat(
     """Ask, once or in a conversation."""
     from huashen import registry
     from huashen.chat.conversation import Conversation
+    from huashen.chat.meaning import fetch
 
     settings = config.settings()
     model = model or settings.chat_model
@@ -51,6 +52,7 @@ def chat(
     options: dict[str, Any] = {}
     if name in ("faq", "rag"):
         options["documents"] = documents
+        fetch(note)
     if name in ("openai", "rag"):
         options |= {"model": model, "base_url": url or settings.chat_url, "key": config.service_key() if url else settings.chat_key()}
     talk = Conversation(registry.load("chat", name, **options))

@@ -1,0 +1,186 @@
+"""How near a question comes to passages in meaning, by `e5`: as a whole, and word by word.
+
+Word by word means: each token of the question seeks its most alike token in the passage, and what they find is averaged, each with its
+weight (late interaction; Khattab & Zaharia 2020, arXiv:2004.12832). `head.npz` holds the maps of the network's states that make good
+answers come near, and the tokens' weights; `benchmarks/chat_fit.py` fits them.
+"""
+
+import functools
+import hashlib
+import logging
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huashen import config, weights
+from huashen.chat.documents import Passage
+from huashen.chat.e5 import E5, Floats
+from huashen.errors import MissingWeightsError, OutputError
+from huashen.files import replacing
+from huashen.words import tr
+
+logger = logging.getLogger(__name__)
+
+CARD = "multilingual_e5_small"
+MOST = 5000
+"""Passages; more would take minutes to read for their meaning."""
+_PREFIX = 3
+"""Tokens of "query: " and "passage: " with the begin."""
+_PART = 64
+"""Passages read for their meaning at a time."""
+
+
+@functools.cache
+def _network(path: Path) -> E5:
+    return E5(path)
+
+
+@functools.cache
+def head() -> dict[str, Floats]:
+    """Return the fitted maps."""
+    with resources.as_file(resources.files("huashen").joinpath("chat/head.npz")) as path, np.load(path) as arrays:
+        return {name: arrays[name].astype(np.float32) for name in arrays.files}
+
+
+def network() -> E5 | None:
+    """Return the network; None, with a line that says how to get it, where its weights are not there."""
+    if not weights.present(CARD):
+        logger.warning(tr(
+            "only words are compared; to compare what they mean too: huashen weights get %s",
+            "只比较词语；如需同时比较含义：huashen weights get %s",
+        ), CARD)  # fmt: skip
+        return None
+    return _network(weights.path(CARD))
+
+
+def fetch(tell: Callable[[str], None]) -> None:
+    """Fetch the weights where they are not there and may be fetched. What failed is tried again a day later.
+
+    Args:
+        tell: is told what happens.
+    """
+    failed = config.home() / "chat" / "not-fetched"
+    recent = failed.exists() and time.time() - failed.stat().st_mtime < 86_400
+    if weights.present(CARD) or config.offline() or recent:
+        return
+    card = weights.card(CARD)
+    tell(tr(
+        f"fetching {card.file} once ({card.bytes / 1e6:.0f} MB, licence {card.licence}), which understands what a question means …",
+        f"首次使用，正在获取理解问题含义的 {card.file}（{card.bytes / 1e6:.0f} MB，许可证 {card.licence}）…",
+    ))  # fmt: skip
+    try:
+        weights.get(CARD)
+    except MissingWeightsError as error:
+        tell(str(error))
+        failed.parent.mkdir(parents=True, exist_ok=True)
+        failed.touch()
+
+
+def spelled(passage: Passage) -> str:
+    """Return a passage with what stands above it, as the network reads it."""
+    return "\n".join(dict.fromkeys(part for part in (passage.heading.split(" › ")[-1], passage.question, passage.text) if part))
+
+
+class Meaning:
+    """Passages as vectors. One may serve many threads.
+
+    Args:
+        network: what makes them.
+        passages: in the order of the answers of `near`.
+        kept: a file of vectors made earlier; those that are missing are made, those no longer wanted dropped.
+    """
+
+    def __init__(self, network: E5, passages: Sequence[Passage], kept: Path | None = None) -> None:
+        self._network = network
+        texts = [spelled(passage) for passage in passages]
+        keys = [hashlib.sha256(text.encode(errors="replace")).digest()[:16] for text in texts]
+        made = _read(kept) if kept else {}
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in made}
+        wanted = list(missing)
+        for start in range(0, len(wanted), _PART):
+            part = wanted[start : start + _PART]
+            for key, states in zip(part, network.states([f"passage: {missing[key]}" for key in part]), strict=True):
+                made[key] = (_whole(states), _bytes(_words(states)))
+        if kept and (missing or len(made) > len(set(keys))):
+            _write(kept, {key: made[key] for key in keys})
+        self._whole = np.stack([made[key][0] for key in keys])
+        self._words = np.concatenate([made[key][1] for key in keys])
+        self._starts = np.cumsum([0, *(len(made[key][1]) for key in keys[:-1])])
+
+    def near(self, question: str) -> tuple[Floats, Floats]:
+        """Return how near each passage is as a whole and word by word, -1 to 1."""
+        states = self._network.states([f"query: {question}"])[0]
+        words = _words(states)  # (tokens, size)
+        maps = head()
+        weight = np.logaddexp(0, states[_PREFIX:-1] @ maps["weight"] + maps["bias"])
+        best = np.empty((len(self._starts), len(words)), np.float32)
+        ends = np.append(self._starts[1:], len(self._words))
+        for first in range(0, len(self._starts), 512):
+            past = min(first + 512, len(self._starts))
+            part = self._words[self._starts[first] : ends[past - 1]].astype(np.float32) @ (words / np.float32(127)).T
+            best[first:past] = np.maximum.reduceat(part, self._starts[first:past] - self._starts[first])
+        each: Floats = best @ (weight / weight.sum())
+        return self._whole.astype(np.float32) @ _whole(states).astype(np.float32), each
+
+
+def _unit(x: NDArray[Any]) -> Floats:
+    made: Floats = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    return made
+
+
+def _whole(states: Floats) -> NDArray[np.float16]:
+    """Return a text's vector, of length 1."""
+    maps = head()
+    return _unit((states.mean(0) - maps["whole_mean"]) @ maps["whole"]).astype(np.float16)
+
+
+def _words(states: Floats) -> Floats:
+    """Return the vectors of a text's tokens, each of length 1; of a text without any, that of the end."""
+    maps = head()
+    own = states[_PREFIX:-1] if len(states) > _PREFIX + 1 else states[-1:]
+    made: Floats = _unit((own - maps["words_mean"]) @ maps["words"])
+    return made
+
+
+def _bytes(x: Floats) -> NDArray[np.int8]:
+    return np.round(x * 127).astype(np.int8)
+
+
+def _stamp() -> str:
+    """Return what kept vectors depend on."""
+    return f"{weights.card(CARD).sha256} {sum(float(np.abs(value).sum()) for value in head().values()):.3f}"
+
+
+Vectors = dict[bytes, tuple[NDArray[np.float16], NDArray[np.int8]]]
+
+
+def _read(kept: Path) -> Vectors:
+    """Return the vectors that were kept; none when there are none or they are of no use any more."""
+    try:
+        with kept.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if str(arrays["stamp"]) == _stamp():
+                words, at = arrays["words"], np.cumsum(arrays["counts"])[:-1]
+                return {bytes(key): pair for key, *pair in zip(arrays["keys"], arrays["whole"], np.split(words, at), strict=True)}  # type: ignore[misc]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        pass  # made again
+    return {}
+
+
+def _write(kept: Path, vectors: Vectors) -> None:
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(kept) as beside:
+            beside.touch(mode=0o600)
+            np.savez(
+                beside, stamp=np.array(_stamp()), keys=np.array([list(key) for key in vectors], np.uint8),
+                whole=np.stack([pair[0] for pair in vectors.values()]), words=np.concatenate([pair[1] for pair in vectors.values()]),
+                counts=np.array([len(pair[1]) for pair in vectors.values()]),
+            )  # fmt: skip
+    except (OSError, OutputError) as error:  # a store that cannot be written costs time, nothing else
+        logger.info(tr("vectors were not kept: %s", "向量未能保存：%s"), error)

