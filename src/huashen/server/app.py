@@ -330,7 +330,7 @@ class Service:
         video = request.query.get("video", "h264")
         if video not in ("h264", "jpeg"):
             raise RefusedError(400, tr("video is h264 or jpeg", "video 可取 h264 或 jpeg"))
-        socket = web.WebSocketResponse(heartbeat=4.0, max_msg_size=MAX_MESSAGE, compress=False)
+        socket = web.WebSocketResponse(heartbeat=3.0, max_msg_size=MAX_MESSAGE, compress=False)
         await socket.prepare(request)
         await room.only(None)
         await Viewer(room, video).serve(socket)  # type: ignore[arg-type]
