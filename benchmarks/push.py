@@ -115,7 +115,9 @@ def main() -> None:
         tail = max(1, len(memory) // 10)
         early, late = sum(memory[:tail]) / tail, sum(memory[-tail:]) / tail
         print(f"{spent / passed:.2f} cores, the machine's load {sum(load) / max(1, len(load)):.1f} of {os.cpu_count()} cores")
-        print(f"memory: {early:.0f} MB at first, {late:.0f} MB at last, peak {max(memory):.0f} MB")
+        parts = [memory[len(memory) * k // 10 : len(memory) * (k + 1) // 10] or memory for k in range(10)]
+        means = " ".join(f"{sum(part) / len(part):.0f}" for part in parts)
+        print(f"memory: {early:.0f} MB at first, {late:.0f} MB at last, peak {max(memory):.0f} MB; tenth by tenth {means}")
         for file in files:
             first, last, sound, step, sound_step = stamps(file)
             apart = 1000 * (sound - last)
