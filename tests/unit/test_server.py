@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ import numpy as np
 import pytest
 
 import toy_live
+from huashen import media
 from huashen.chat.faq import Faq
 from huashen.errors import InputError
 from huashen.server import run
+from huashen.types import Audio, Frame, Video
 from toy_live import house, served
 
 SHOP = "# Returns\n\nTea may be sent back within thirty days of buying it.\n\n# Opening\n\nThe shop opens at nine in the morning.\n"
@@ -186,6 +189,22 @@ def test_what_is_said_is_told_as_it_happens(client: httpx.Client, server: str) -
     client.delete(f"/v1/sessions/{id}")
     events.wait("closed")
     assert events.over.wait(60), "the stream of events ends with the session"
+
+
+def test_a_clip_for_a_gesture_is_shown_where_an_answer_has_it(toys: None, tmp_path: Path) -> None:
+    clip = tmp_path / "wave.mp4"
+    frames = (Frame(np.full((16, 16, 3), 99, np.uint8), Audio(np.zeros(0, np.float32), 0), k) for k in range(8))
+    media.write_video(Video(frames, Fraction(25), (16, 16), 0), clip)
+    with served(house(gestures={"挥手": clip})) as address, httpx.Client(base_url=address, timeout=60) as client:
+        made = client.post("/v1/sessions", json={"chat": "none"}).json()
+        assert "wave" in made["gestures"]
+        events = Listener(address, made["id"])
+        number = client.post(f"/v1/sessions/{made['id']}/ask", json={"text": "one two [wave] three"}).json()["id"]
+        assert events.wait("ended", id=number)["heard"] == "one two three"
+        kinds = [e["type"] for e in events.events if e["type"] in ("sentence", "gesture")]
+        assert kinds == ["sentence", "gesture", "sentence"]
+        client.post(f"/v1/sessions/{made['id']}/express", json={"name": "wave"})
+        events.wait("ended", id=number + 1)
 
 
 def test_a_question_is_answered_from_the_documents_with_its_source(client: httpx.Client, server: str) -> None:
