@@ -107,8 +107,7 @@ class Peer:
     def __init__(self, got: Received) -> None:
         self.got = got
         self.peer = aiortc.RTCPeerConnection()
-        self.first: dict[str, int] = {}
-        self.report: dict[str, tuple[float, int]] = {}
+        self.report: dict[str, list[tuple[float, int]]] = {}
         self.tasks: list[asyncio.Task[None]] = []
         for kind, direction in (("video", "recvonly"), ("audio", "sendrecv")):
             self._tap(kind, self.peer.addTransceiver(kind, direction=direction).receiver)
@@ -116,18 +115,14 @@ class Peer:
         self.peer.on("track", lambda track: self.tasks.append(asyncio.ensure_future(self._take(track))))
 
     def _tap(self, kind: str, receiver: Any) -> None:
-        rtp, rtcp = receiver._handle_rtp_packet, receiver._handle_rtcp_packet
-
-        async def on_rtp(packet: Any, **more: Any) -> None:
-            self.first.setdefault(kind, packet.timestamp)
-            await rtp(packet, **more)
+        rtcp = receiver._handle_rtcp_packet
 
         async def on_rtcp(packet: Any) -> None:
             if getattr(packet, "sender_info", None) is not None:
-                self.report[kind] = packet.sender_info.ntp_timestamp / 2**32, packet.sender_info.rtp_timestamp
+                self.report.setdefault(kind, []).append((packet.sender_info.ntp_timestamp / 2**32, packet.sender_info.rtp_timestamp))
             await rtcp(packet)
 
-        receiver._handle_rtp_packet, receiver._handle_rtcp_packet = on_rtp, on_rtcp
+        receiver._handle_rtcp_packet = on_rtcp
 
     async def connect(self, http: aiohttp.ClientSession, session: str) -> None:
         await self.peer.setLocalDescription(await self.peer.createOffer())
@@ -150,10 +145,11 @@ class Peer:
     def place(self) -> None:
         """Turn moments into the sender's clock, and pictures into arrays."""
         for kind, rate, rows in (("video", 90_000, self.got.pictures), ("audio", 48_000, self.got.sound)):
-            ntp, rtp = self.report[kind]
-            begin = ntp + ((self.first[kind] - rtp + 2**31) % 2**32 - 2**31) / rate
-            first = rows[0][1]
-            rows[:] = [(when, begin + at - first, x.to_ndarray(format="rgb24") if kind == "video" else x) for when, at, x in rows]
+            receiver = next(one.receiver for one in self.peer.getTransceivers() if one.kind == kind)
+            # aiortc counts from the first frame that it got whole, and dates its reports by when it sent: the promptest is right
+            origin = receiver._RTCRtpReceiver__timestamp_mapper._origin
+            begin = min(ntp + ((origin - rtp + 2**31) % 2**32 - 2**31) / rate for ntp, rtp in self.report[kind])
+            rows[:] = [(when, begin + at, x.to_ndarray(format="rgb24") if kind == "video" else x) for when, at, x in rows]
 
     async def close(self) -> None:
         await self.peer.close()
