@@ -108,6 +108,8 @@ def _reason(number: int | None, path: str | os.PathLike[str]) -> str | None:
         return tr(f"no room left on the disk while writing {path}; free some and run again", f"写入 {path} 时磁盘已满；请腾出空间后重试")
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return tr(f"no right to write {path}; choose another place", f"没有写入 {path} 的权限；请换个位置")
+    if number == errno.ENOENT:
+        return tr(f"{path} cannot be made there; choose another place", f"无法在该处创建 {path}；请换个位置")
     if number == errno.ENAMETOOLONG:
         return tr(f"the name {path} is too long; choose a shorter one", f"文件名 {path} 太长；请换个短些的")
     return None

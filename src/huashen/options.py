@@ -91,6 +91,8 @@ def _unknown(table: registry.Registry, engine: str, option: str, own: list[str])
             f"the {kind} engine '{engine}' has no option '{option}', but {which} has; its own: {have}",
             f"{kind} 引擎“{engine}”没有选项“{option}”，{which} 才有；它自己的选项：{have}",
         )
+    if not own:
+        return tr(f"the {kind} engine '{engine}' has no options, so no '{option}'", f"{kind} 引擎“{engine}”没有选项，“{option}”也没有")
     return tr(
         f"the {kind} engine '{engine}' has no option '{option}'; there are: {have}",
         f"{kind} 引擎“{engine}”没有选项“{option}”；可用的有：{have}",

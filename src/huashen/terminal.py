@@ -62,7 +62,7 @@ def help_text(command: Any, context: Any) -> str:
     """
     width = min(110, max(60, shutil.get_terminal_size((100, 24)).columns))
     words = {"[OPTIONS]": tr("[OPTIONS]", "[选项]"), "COMMAND [ARGS]...": tr("COMMAND …", "命令 …")}
-    usage = [words.get(piece, piece) for piece in command.collect_usage_pieces(context)]
+    usage = [words.get(piece, piece).strip("{}") for piece in command.collect_usage_pieces(context)]
     lines = [tr("Usage: ", "用法：") + " ".join([context.command_path, *usage]), ""]
     for paragraph in (command.help or "").split("\n"):
         lines += wrap(paragraph, width)
@@ -83,7 +83,10 @@ def help_text(command: Any, context: Any) -> str:
 def _option(parameter: Any) -> tuple[str, str]:
     if parameter.name == "help":
         return "--help", tr("show this and leave", "显示本说明并退出")
-    return f"{', '.join(sorted(parameter.opts, key=len))} {parameter.metavar or ''}".rstrip(), parameter.help or ""
+    names = ", ".join(sorted(parameter.opts, key=len))
+    if parameter.secondary_opts:  # --browser/--no-browser: what is not so already is what somebody wants to write
+        names += "/" + ", ".join(parameter.secondary_opts)
+    return f"{names} {parameter.metavar or ''}".rstrip(), parameter.help or ""
 
 
 def usage_words(error: Any) -> str:
@@ -99,7 +102,7 @@ def usage_words(error: Any) -> str:
     elif kind == "MissingParameter":
         said = tr(f"{name} is missing", f"缺少 {name}")
     elif kind == "BadParameter":
-        said = tr(f"{name} cannot take that value", f"{name} 的值无效")
+        said = _bad_value(name, message)
     elif kind == "BadOptionUsage" and "not take" in message:
         said = tr(f"{error.option_name} takes no value", f"{error.option_name} 不需要值")
     elif kind == "BadOptionUsage":
@@ -116,6 +119,18 @@ def usage_words(error: Any) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "huashen"
     return tr(f"{said}; see: {command} --help", f"{said}；请看：{command} --help")
+
+
+def _bad_value(name: str, message: str) -> str:
+    """Say what a word on the command line has to be, as far as typer's own message tells."""
+    if limit := re.search(r"(greater|less) than or equal to (\S+)$", message):
+        least = limit[1] == "greater"
+        return tr(
+            f"{name} must be {limit[2]} or {'more' if least else 'less'}", f"{name} 必须{'不小于' if least else '不大于'} {limit[2]}"
+        )  # fmt: skip
+    if "valid integer" in message or "valid number" in message:
+        return tr(f"{name} must be a number", f"{name} 必须是数字")
+    return tr(f"{name} cannot take that value", f"{name} 的值无效")
 
 
 class Meter:

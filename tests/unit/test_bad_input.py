@@ -204,6 +204,24 @@ def test_places_that_cannot_be_written(
     assert said in line
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--fps", "99", "10 to 30 frames a second, not 99"),
+        ("--size", "2000", "128 to 1280 pixels"),
+        ("--engine", "nonsense", "talking_head has no engine 'nonsense'"),
+        ("--tts", "nonsense", "tts has no engine 'nonsense'"),
+        ("--voice", "nonsense", "no language or voice 'nonsense'"),
+    ],
+)
+def test_a_live_session_that_could_not_begin_is_told_before_the_page_opens(
+    option: str, value: str, told: str, capsys: pytest.CaptureFixture[str], place: Path, portrait: str
+) -> None:
+    code, said = refused(capsys, place, "live", "--face", portrait, "--no-browser", "-q", option, value)
+    assert code == 2
+    assert told in said
+
+
 def test_existing_subtitles_are_not_replaced_unasked(capsys: pytest.CaptureFixture[str], place: Path, portrait: str) -> None:
     (place / "a.srt").write_text("mine")
     code, said = refused(capsys, place, "say", "hi", *SYNC, "--subtitles", "file")

@@ -9,7 +9,7 @@ import typer
 
 from huashen import config
 from huashen.cli.options import Stage
-from huashen.cli.parts import Command, Driver, Engine, Fps, Lang, Overwrite, Quiet, Size, Tts, Voice, app, fetch, note, put
+from huashen.cli.parts import Command, Driver, Engine, Lang, Overwrite, Quiet, Tts, Voice, app, fetch, note, put
 from huashen.errors import InputError, OutputError
 from huashen.words import tr
 
@@ -60,7 +60,25 @@ ChatName = Annotated[
 ]
 Asr = Annotated[
     str | None,
-    typer.Option("--asr", metavar="NAME", help=tr("what recognises speech; none: nobody listens", "语音识别引擎；none 表示不监听")),
+    typer.Option(
+        "--asr",
+        metavar="NAME",
+        help=tr("what recognises speech, see: huashen engines; none: nobody listens", "语音识别引擎，见 huashen engines；none 表示不监听"),
+    ),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="SIZE",
+        help=tr(
+            "512 (the long side; so without it), 512x512 (cut to that shape), 720p", "512（长边，默认值）、512x512（裁成该形状）、720p"
+        ),
+    ),
+]
+Fps = Annotated[
+    str | None,
+    typer.Option("--fps", metavar="RATE", help=tr("frames a second, 10 to 30; 25 without it", "每秒帧数，10 到 30；默认 25")),
 ]
 Background = Annotated[
     str | None,
@@ -267,6 +285,7 @@ def _house(
     from huashen import studio
     from huashen.live.session import check_stages
     from huashen.server.house import House, chats, ears, seen_faces
+    from huashen.server.room import rehearse
 
     settings = config.settings()
     chosen = {name: value if value is not None else getattr(settings, name, None) for name, value in defaults.items()}
@@ -288,8 +307,7 @@ def _house(
     )
     if not quiet:
         note(tr("preparing the face …", "正在准备形象 …"))
-    for seen in house.faces:
-        house.prepare(seen, chosen["size"], chosen["background"] or "original")
+    rehearse(house)
     return house
 
 

@@ -54,7 +54,7 @@ def engines(as_json: Json = False) -> None:
     for row in rows:
         have = list(row["weights"].values())  # type: ignore[attr-defined]
         weights_word = "-" if not have else yes if all(have) else part if any(have) else no
-        name = str(row["name"]) + (" *" if row["default"] else "")
+        name = str(row["name"]) + (" *" if row["default"] and row["capability"] != "stages" else "")  # stages are used when asked for
         lines.append(
             [
                 str(row["capability"]),

@@ -231,9 +231,7 @@ class House:
             listed = [seen for seen in self.faces if not seen.uploaded]  # others' pictures are not shown
         return {
             "faces": [self.described(seen) for seen in listed],
-            "tts": [
-                _described("tts", entry, voices=_voices(entry.name) if _present(entry) else ()) for entry in registry.table("tts").entries
-            ],
+            "tts": [_voiced(entry) for entry in registry.table("tts").entries],
             "engines": [_described("talking_head", entry) for entry in registry.table("talking_head").entries],
             "chat": [{"name": name, "default": k == 0, "missing": None} for k, name in enumerate([*self.chats, "none"])],
             "asr": self.ears is not None,
@@ -267,18 +265,21 @@ def _described(capability: str, entry: registry.Entry, **more: Any) -> dict[str,
     return {"name": entry.name, "about": tr(*entry.about), "licence": entry.licence, "default": default, "missing": missing, **more}
 
 
-def _present(entry: registry.Entry) -> bool:
-    """Return whether an engine's weights are here: building it would fetch them, unasked."""
-    return all(map(weights.present, entry.weights))
+def _voiced(entry: registry.Entry) -> dict[str, Any]:
+    found = _described("tts", entry)
+    known = () if found["missing"] else _voices(entry.name)
+    if known is None:
+        found["missing"] = tr("not set up on this server", "此服务器未配置")
+    return {**found, "voices": known or ()}
 
 
 @cache
-def _voices(engine: str) -> tuple[str, ...]:
-    """Return the few voices that a page offers of an engine; asked once, for some start a process to know."""
+def _voices(engine: str) -> tuple[str, ...] | None:
+    """Return the few voices that a page offers of an engine, None where it lacks a model, a key or a server; asked once."""
     try:
         speaker = registry.load("tts", engine)
-    except HuashenError:  # what cannot be built is told by `missing`, or when a session asks for it
-        return ()
+    except HuashenError:
+        return None
     known = tuple(speaker.voices()[:60])
     getattr(speaker, "close", lambda: None)()
     return known

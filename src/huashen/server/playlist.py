@@ -46,6 +46,8 @@ def read(path: Path) -> list[Entry]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()[:MOST]
     except UnicodeDecodeError as error:
         raise UnreadableError(tr(f"{path} is not UTF-8 text; save it as UTF-8", f"{path} 不是 UTF-8 文本；请另存为 UTF-8")) from error
+    except FileNotFoundError as error:
+        raise UnreadableError(tr(f"there is no file {path}; check the name", f"文件 {path} 不存在；请检查文件名")) from error
     except OSError as error:
         raise UnreadableError(tr(f"{path} cannot be read ({error.strerror})", f"无法读取 {path}（{error.strerror}）")) from error
     entries = [

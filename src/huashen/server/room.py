@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +23,7 @@ from huashen.errors import HuashenError, InputError
 from huashen.live.gestures import Unbracketed
 from huashen.server.camera import Camera
 from huashen.server.hearing import Played, follow
-from huashen.server.house import House, as_fps
+from huashen.server.house import House, Seen, as_fps
 from huashen.server.playlist import Playlist
 from huashen.server.push import Output, outputs
 from huashen.types import Audio, Frame
@@ -84,9 +85,7 @@ class Room:
             have = ", ".join([*house.chats, "none"])
             raise InputError(tr(f"chat cannot be '{chat}'; there are: {have}", f"chat 不能是“{chat}”；可用的有：{have}"))
         self._talk = Conversation(house.chats[chat]) if chat != "none" else None
-        person = house.prepare(self.face, chosen.get("size"), self.background)
-        options = {name: chosen[name] for name in ("tts", "voice", "lang", "engine", "driver") if chosen.get(name)}
-        self._live = live.build(person, fps=self.fps, clips=house.gestures, stages=house.care(person, self.background), **options)
+        self._live = _built(house, self.face, chosen, self.fps)
         self._listeners: list[Callable[[dict[str, Any]], None]] = []
         self._lock = threading.RLock()
         self._ending = False
@@ -404,6 +403,26 @@ class Room:
             viewer.tell(event)
         for listener in listeners:
             listener(event)
+
+
+def rehearse(house: House) -> None:
+    """Prepare every face, build what a client without wishes would get, and let it go: a house's own mistakes show before anybody comes.
+
+    Raises:
+        InputError, MissingError and others: as `Room`.
+    """
+    chosen = _checked(house.defaults)
+    fps = as_fps(chosen.get("fps") or 25)
+    for seen in house.faces:
+        house.prepare(seen, chosen.get("size"), chosen.get("background") or "original")
+    _built(house, house.face(None), chosen, fps).close()
+
+
+def _built(house: House, face: Seen, chosen: dict[str, Any], fps: Fraction) -> live.Session:
+    background = chosen.get("background") or "original"
+    person = house.prepare(face, chosen.get("size"), background)
+    options = {name: chosen[name] for name in ("tts", "voice", "lang", "engine", "driver") if chosen.get(name)}
+    return live.build(person, fps=fps, clips=house.gestures, stages=house.care(person, background), **options)
 
 
 class _Timed:

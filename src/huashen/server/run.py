@@ -1,7 +1,6 @@
 """Running the service: where it listens, its token, and its orderly end."""
 
 import asyncio
-import os
 import signal
 import ssl
 import tempfile
@@ -79,7 +78,7 @@ async def _serve(
         try:
             await site.start()
         except OSError as error:
-            reason = os.strerror(error.errno or 0)
+            reason = error.strerror or str(error)
             raise OutputError(tr(
                 f"cannot listen on {host}:{port} ({reason}); choose another port with --port",
                 f"无法监听 {host}:{port}（{reason}）；请用 --port 换一个端口",
