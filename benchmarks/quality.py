@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 import huashen
 from huashen import registry, weights
 from huashen.avatar import Avatar, from_image
+from huashen.errors import MissingError
 from huashen.face.mediapipe import MediaPipe
 from huashen.face.track import track
 from huashen.media import read_image, read_video, write_video
@@ -117,11 +118,15 @@ def clips(quick: bool) -> list[Clip]:
     found = []
     for lang, text in SENTENCES.items():
         for engine in registry.table("tts").names():
-            if (engine == "flite" and not lang.startswith("en")) or (quick and engine == "flite"):
+            if (engine == "flite" and not lang.startswith("en")) or (quick and engine != "espeak"):
                 continue
             if registry.missing(registry.table("tts").get(engine)):
                 continue
-            found.append(clip(f"{engine} {lang}", huashen.load("tts", engine).speak(text)))
+            try:
+                voice = huashen.load("tts", engine)
+            except MissingError:  # its program is here, its voice is not
+                continue
+            found.append(clip(f"{engine} {lang}", voice.speak(text)))
     return found
 
 

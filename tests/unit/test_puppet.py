@@ -239,6 +239,32 @@ def test_puckered_lips_are_narrow_and_stretched_ones_wide(rig: Rig, finder: Medi
     assert wide > rest + 0.04
 
 
+def test_a_smile_is_let_go_as_lips_round(person: Avatar, rig: Rig) -> None:
+    def raised(**values: float) -> float:
+        """How far the corners stand above the middle of the lips, in units of the picture's own."""
+        points = person.face.landmarks.points[:468, :2] + rig.speak(weights(**values))[2]
+        return float(points[[13, 14], 1].mean() - points[[61, 291], 1].mean())
+
+    smiling = raised()
+    assert smiling > 0.04 * rig.face.unit
+    assert raised(mouthPucker=0.9) < 0.4 * smiling
+    assert raised(mouthFunnel=0.6) < 0.8 * smiling
+
+
+@pytest.mark.parametrize("shape", [(0.9, 0.0, 0.05), (0.3, 0.6, 0.5), (0.5, 0.3, 0.2)])
+def test_skin_drawn_together_beside_the_mouth_shows_no_holes(astronaut: Picture.Image, shape: tuple[float, float, float]) -> None:
+    close = from_image(np.asarray(astronaut.crop((66, 0, 386, 320)).resize((640, 640), Picture.Resampling.BICUBIC)))
+    rig = Rig(close)
+    rounded = weights(mouthPucker=shape[0], mouthFunnel=shape[1], jawOpen=shape[2])
+    picture, unit = rig.draw(rounded, AHEAD), rig.face.unit
+    now = close.face.landmarks.points[:468, :2] + rig.speak(rounded)[2]
+    for corner, outward in ((61, -1), (291, 1)):
+        x, y = now[corner]
+        left, right = sorted((x + outward * 0.04 * unit, x + outward * 0.3 * unit))
+        beside = picture[int(y - 0.12 * unit) : int(y + 0.12 * unit), int(left) : int(right)]
+        assert beside.sum(-1).min() > 20, "a black hole; the darkest pixel there is 79 at rest"
+
+
 def test_a_blink_shuts_the_eyes(rig: Rig, finder: MediaPipe) -> None:
     opened = eye_openness(seen(finder, rig.draw(weights(), AHEAD)))
     half = eye_openness(seen(finder, rig.draw(weights(eyeBlink=0.5), AHEAD)))

@@ -130,7 +130,8 @@ class Rig:
         if turn:
             fixed = self._head.displace(self._mouth_depth[rows, columns], self._mouth_hold[rows, columns], turn, self.face)
         pixels = _Pixels(self.image, grid)
-        layers, depths, between = [], [], np.ones(pixels.shape, np.float32)
+        # Past where the corners are now nothing opens, however tightly the skin there is drawn together.
+        layers, depths, between = [], [], pixels.between(lips[0], lips[10], self._seam.soft)
         for fields, depth in ((self._upper, self._seam.above), (self._lower, self._seam.below)):
             back = warp.invert(grid, _mix(amounts, fields[:, rows, columns]) + fixed, rounds=5)
             fetched = pixels.fetch(warp.fine(grid, back))
@@ -154,7 +155,8 @@ class Rig:
             share = hole[spot] / np.maximum(upper[spot] + lower[spot] + hole[spot], 1e-3)
             drawn[spot] = cv2.blendLinear(drawn[spot], inside, 1 - share, share)
         ys, xs = pixels.within(outer)
-        edge = _rim(pixels.shape, 0.12 * self.face.unit)
+        # Where neither lip has anything (skin drawn together past the corners) what is drawn already stays.
+        edge = _rim(pixels.shape, 0.12 * self.face.unit) * np.clip(4 * (upper + lower + hole), 0, 1)
         canvas[ys, xs] = cv2.blendLinear(drawn, canvas[ys, xs], edge, 1 - edge)
 
     def _draw_line(self, drawn: Image, both: Floats, apart: Floats) -> None:
@@ -272,6 +274,13 @@ class _Pixels:
         """Return (h, w, 2): where in the picture each pixel comes from."""
         h, w = self._places.shape[:2]
         return np.asarray(self._places + displaced[:h, :w], np.float32)
+
+    def between(self, right: Floats, left: Floats, soft: float) -> Floats:
+        """Return (h, w): 1 for pixels between two (2,) places in the picture, along the line that joins them, 0 past them."""
+        along = left - right
+        length = max(float(np.linalg.norm(along)), 1.0)
+        u = (self._places[..., 0] - right[0]) * (along[0] / length) + (self._places[..., 1] - right[1]) * (along[1] / length)
+        return warp.feather(np.minimum(u, length - u) + soft, 1.5 * soft)
 
     def within(self, outer: "_Pixels") -> tuple[slice, slice]:
         """Return rows and columns of these pixels inside those of `outer`."""
@@ -607,6 +616,13 @@ def _shapes(local: Floats, seam: _Seam) -> dict[str, Floats]:
         squint = new(f"cheek{side}")
         squint[:, 1] = -0.035 * np.exp(-(((local - local[330 if side == "Left" else 101])[:, :2] / 0.2) ** 2).sum(1)) * soft
 
+    # Nobody says u through a smile: as lips round, its raised corners come down, and the cheeks that they held up.
+    relax, raised = new("relax"), 0.9 * max(0.0, seam.bow(local))
+    for rows in (upper, lower):
+        relax[rows, 1] += raised * np.abs(u) ** 1.4
+    wide = np.maximum(by_corner["Right"], by_corner["Left"]) ** 0.45  # as far as the cheeks: near by, skin would fold
+    relax[soft, 1] += raised * (wide * np.clip((y - local[2, 1] + 0.05) / 0.12, 0, 1))[soft]
+
     # Round lips: forward, fuller; funnel turns them outward.
     pucker, funnel = new("pucker"), new("funnel")
     for row, grow in zip(range(4), (1.0, 0.75, 0.4, 0.0), strict=True):
@@ -656,7 +672,7 @@ def _amounts(names: list[str], weights: Floats, seam: _Seam) -> Floats:
     amount = {
         # Shut lips hold the chin: it cannot hang as far as the jaw's curve, which is on its way to the next vowel, would have it.
         "rest": 1.0, "jaw": jaw * (1 - 0.75 * w("mouthClose")), "gap": lips_apart, "upperUp": raised * (1 - w("mouthClose")),
-        "pucker": w("mouthPucker"), "funnel": w("mouthFunnel"),
+        "pucker": w("mouthPucker"), "funnel": w("mouthFunnel"), "relax": min(1.0, 1.2 * w("mouthPucker") + 0.8 * w("mouthFunnel")),
         "rollUpper": w("mouthRollUpper"), "rollLower": w("mouthRollLower"),
         "shrugUpper": w("mouthShrugUpper"), "shrugLower": w("mouthShrugLower"),
         "mouthAside": w("mouthLeft") - w("mouthRight"), "jawAside": w("jawLeft") - w("jawRight"),
