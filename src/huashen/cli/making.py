@@ -234,8 +234,20 @@ def sync(
     cls=Command, help=tr("Make the example portrait say a sentence in Chinese and one in English", "让示例人像说一句中文和一句英文")
 )
 def demo(out: Out = Path("demo.mp4"), overwrite: Overwrite = False, as_json: Json = False, quiet: Quiet = False) -> None:
-    """Show what Huashen does."""
-    say(text=DEMO, face="example", out=out, subtitles="burn", overwrite=overwrite, as_json=as_json, quiet=quiet)
+    """Show what Huashen does: the example portrait, close up."""
+    import cv2
+
+    from huashen import avatar, media, studio, weights
+
+    fetch(quiet=quiet or as_json, example=True)
+    portrait = media.read_image(weights.path("astronaut"))[:320, 66:386]
+    person = avatar.from_image(cv2.resize(portrait, (640, 640), interpolation=cv2.INTER_CUBIC), name="example")
+    meter = terminal.Meter(str(out), quiet=quiet or as_json)
+    try:
+        result = studio.say(DEMO, person, out, subtitles="burn", seed=3, overwrite=overwrite, progress=meter.show)
+    finally:
+        meter.clear()
+    report_result(result, as_json=as_json, quiet=quiet)
 
 
 DEMO = "你好，我是化身，一个会说话的数字人。 Hello! I am Huashen: give me a picture and a text, and I will say it for you."
