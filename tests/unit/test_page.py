@@ -256,6 +256,22 @@ def test_stage_directions_are_done_not_shown_and_answers_are_no_html(browser: An
     page.context.close()
 
 
+def test_a_long_sentence_is_captioned_in_pieces(browser: Any, toys: str) -> None:
+    page, errors = opened(browser, toys, size=(390, 844))
+    start(page)
+    for text in ("".join(f"and {k} of the same " for k in range(12)), "".join(f"第{k}句话没有尽头，" for k in range(12))):
+        shown = page.evaluate("""(sentence) => Array.from({ length: sentence.length + 1 }, (_, end) => {
+            huashen.hear({ type: "word", sentence, end });
+            return document.querySelector("#caption").textContent;
+        })""", text)  # fmt: skip
+        pieces = list(dict.fromkeys(shown))
+        assert len(pieces) > 2
+        assert max(len(piece) for piece in pieces) <= 65
+        assert "".join("".join(pieces).split()) == "".join(text.split()), "every word was shown once, in order"
+    assert errors == []
+    page.context.close()
+
+
 def test_all_seats_taken_is_told_and_waited_for(browser: Any, toys: str) -> None:
     page, errors = opened(browser, toys)
     taken = [True]

@@ -236,15 +236,17 @@ def sync(
 def demo(out: Out = Path("demo.mp4"), overwrite: Overwrite = False, as_json: Json = False, quiet: Quiet = False) -> None:
     """Show what Huashen does: the example portrait, close up."""
     import cv2
+    import numpy as np
 
     from huashen import avatar, media, studio, weights
 
     fetch(quiet=quiet or as_json, example=True)
     portrait = media.read_image(weights.path("astronaut"))[:320, 66:386]
-    person = avatar.from_image(cv2.resize(portrait, (640, 640), interpolation=cv2.INTER_CUBIC), name="example")
-    meter = terminal.Meter(str(out), quiet=quiet or as_json)
+    close = np.asarray(cv2.resize(portrait, (640, 640), interpolation=cv2.INTER_CUBIC), np.uint8)
+    person, goal = avatar.from_image(close, name="example"), wanted(out, "-o")
+    meter = terminal.Meter(str(goal), quiet=quiet or as_json)
     try:
-        result = studio.say(DEMO, person, out, subtitles="burn", seed=3, overwrite=overwrite, progress=meter.show)
+        result = studio.say(DEMO, person, goal, subtitles="burn", seed=3, overwrite=overwrite, progress=meter.show)
     finally:
         meter.clear()
     report_result(result, as_json=as_json, quiet=quiet)

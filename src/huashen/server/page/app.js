@@ -168,6 +168,7 @@ function end() {
   stop();
 }
 function finish(key = "ended") { end(); curtain("over", key); show("idle", "disconnected"); }
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); }); // brought back by "back": its session is long gone
 addEventListener("pagehide", () => { if (session) fetch(`v1/sessions/${session.id}`, { method: "DELETE", keepalive: true, headers: token ? { Authorization: `Bearer ${token}` } : {} }); });
 
 // ---------------------------------------------------------------- what is said
@@ -227,12 +228,27 @@ function caption(text, done = 0) {
   const place = $("caption");
   clearTimeout(fading);
   if (!text || !$("captions").checked) { fading = setTimeout(() => place.classList.remove("on"), text === null ? 600 : 0); return; }
-  const all = document.createElement("span"), coming = document.createElement("span");
+  const all = document.createElement("span"), coming = document.createElement("span"), [from, to] = stretch(text, done);
   coming.className = "coming";
-  coming.textContent = text.slice(done);
-  all.append(text.slice(0, done), coming);
+  coming.textContent = text.slice(Math.max(done, from), to);
+  all.append(text.slice(from, Math.max(done, from)), coming);
   place.replaceChildren(all);
   place.classList.add("on");
+}
+
+function stretch(text, done) { // a long sentence is shown in pieces, each whole words: from where to where the one goes that is being said
+  const most = $("portrait").clientWidth < 600 ? 64 : 110, wide = (c) => (c > "\u2e80" ? 2 : 1);
+  let from = 0, width = 0, gap = 0;
+  for (let at = 0; at < text.length; at++) {
+    width += wide(text[at]);
+    if (/[\s，。、；：,;]/.test(text[at]) || text[at] > "\u2e80") gap = at + 1;
+    if (width <= most) continue;
+    const next = gap > from ? gap : at;
+    if (done <= next) return [from, next];
+    width = [...text.slice(next, at + 1)].reduce((sum, c) => sum + wide(c), 0);
+    from = next;
+  }
+  return [from, text.length];
 }
 
 async function offered(text) { await say("say", text); }
