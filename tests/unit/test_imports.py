@@ -1,9 +1,9 @@
 """`import huashen` and `huashen --help` load nothing heavy and answer at once."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -50,11 +50,15 @@ def test_public_names_are_there_and_others_are_not() -> None:
 
 
 def test_help_answers_within_a_quarter_of_a_second() -> None:
+    def spent() -> float:  # processor time: what else the machine does is not counted
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
     best = float("inf")
-    for _ in range(12):  # other work on the machine may slow one of them down, not all
-        begin = time.perf_counter()
+    for _ in range(12):
+        begin = spent()
         subprocess.run([sys.executable, "-m", "huashen", "--help"], capture_output=True, check=True)
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, spent() - begin)
         if best < 0.25:
             break
     assert best < 0.25
