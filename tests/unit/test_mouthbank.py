@@ -203,6 +203,22 @@ def test_only_the_lips_change_where_only_the_mouth_is_wanted(drawn: Footage) -> 
     assert changed[0] < 0.5 * changed[1]
 
 
+@pytest.mark.parametrize("region", ["mouth", "lower-face"])
+def test_lips_that_open_wide_do_not_fold_over_the_skin_below_them(drawn: Footage, region: Region) -> None:
+    bank = Bank(drawn, region=region)
+    own = bank.poses.shape[0]
+    assert bank.gap[0] < 0.03
+    full = own
+    for gap in (0.07, 0.14, 0.21, 0.28):  # in steps, for one goes 0.07 at most
+        full = fitted(full, gap, float(bank.width[0]))
+    lips = full[:LIPS]
+    goal = np.concatenate([lips, own[LIPS:] + bank._follow[LIPS:, None] * bank._chin.moved(own, lips)])
+    at = {int(point): i for i, point in enumerate(POINTS)}
+    down = goal[[at[i] for i in (14, 17, 18, 200, 199, 175)], 1]
+    assert gap_of(goal) == pytest.approx(0.28, abs=0.01)
+    assert np.diff(down).min() > 0.01
+
+
 def test_what_comes_before_the_mouth_is_told_and_the_clips_own_mouth_stays(tmp_path: Path) -> None:
     free = clip(tmp_path, (160, 180), frames=80)
     mouths = np.array(free.mouths)
