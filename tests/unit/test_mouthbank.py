@@ -11,7 +11,7 @@ from huashen.errors import InputError
 from huashen.footage import Footage
 from huashen.ops import mesh
 from huashen.registry import load
-from huashen.talking_head.lowerface import LIPS, POINTS, REACH, drifted, fitted, gap_of, misplaced, width_of
+from huashen.talking_head.lowerface import LIPS, POINTS, REACH, STRAY, drifted, fitted, gap_of, misplaced, width_of
 from huashen.talking_head.mouthbank import Bank, Mouthbank, Region, redrawn
 from huashen.talking_head.units import AHEAD
 from huashen.types import ARKIT, ARKIT_INDEX, Audio, Floats, Image, Motion, Speech
@@ -129,17 +129,17 @@ def test_what_lips_are_off_is_told_from_how_they_open(bank: Bank) -> None:
     shapes = np.stack([fitted(mean, gap, width) for gap, width in zip(gaps, widths, strict=True)])
     shapes[:, :LIPS] -= shapes[:, :LIPS].mean(1, keepdims=True)
     told = np.stack([gap_of(shapes), width_of(shapes)], 1)
-    moves = dice.normal(0, 0.02, (200, 3))
-    moves[-1] = 0.5, 0, 0  # not learned from
+    moves = dice.normal(0, 0.008, (200, 3))
+    moves[-1] = 0.5, 0, 0  # not learned from, and too far to be believed
     shapes[:, :LIPS] += (told @ np.array([[0.0, 0.4, 0.1], [0.1, -0.2, 0.3]]) + moves)[:, None]
     shapes[50] = np.nan
     units = np.array([k for k in range(199) if k != 50])
     found = misplaced(shapes, units)
     assert not found[50].any()
-    known = [*units, 199]
-    away = found[known] - (moves[known] - moves[units].mean(0))
-    assert np.abs(away).max() < 0.012
-    assert np.sqrt((away**2).mean()) < 0.2 * moves[units].std()
+    away = found[units] - (moves[units] - moves[units].mean(0))
+    assert np.abs(away).max() < 0.009
+    assert np.sqrt((away**2).mean()) < 0.25 * moves[units].std()
+    assert found[199, 0] == pytest.approx(STRAY)
 
 
 def test_a_drift_stays_and_trembling_goes_but_not_over_a_cut() -> None:

@@ -21,6 +21,9 @@ NOSE = 0.8
 """The share of what the foot of the nose is off its place by which a shape is moved there. A pose found from the upper face alone
 puts the mouth up to 0.03 too high or too low; the foot of the nose, 0.3 away, says by how much."""
 
+STRAY = 0.03
+"""How far lips may be off, each way: three times what is usual. More is a mouth unlike all that was learned from."""
+
 _STILL = np.array(list(STILL))
 _RING = np.unique(np.concatenate([mesh.UPPER_LIP[[0, 3]].ravel(), mesh.LOWER_LIP[[0, 3]].ravel()]))
 _AROUND = np.array([
@@ -174,7 +177,8 @@ def misplaced(shapes: Array, units: NDArray[np.intp]) -> Array:
     places = places - places[units].mean(0)
     known = told[units]
     prior = np.eye(2) * Chin.PRIOR * 0.03**2
-    return np.asarray(np.nan_to_num(places - told @ np.linalg.solve(known.T @ known + prior, known.T @ places[units])))
+    away = places - told @ np.linalg.solve(known.T @ known + prior, known.T @ places[units])
+    return np.asarray(np.clip(np.nan_to_num(away), -STRAY, STRAY))
 
 
 def drifted(values: Array, broken: NDArray[np.bool_]) -> Array:
