@@ -30,7 +30,8 @@ from huashen.face.track import track
 from huashen.footage import Footage, prepare
 from huashen.media import read_audio
 from huashen.registry import load
-from huashen.talking_head.mouthbank import Bank, redrawn
+from huashen.talking_head.bank import Bank
+from huashen.talking_head.mouthbank import redrawn
 from huashen.types import Audio, Floats, Frame, Motion, Speech
 
 Wanted = list[tuple[Motion, float, float]]

@@ -12,7 +12,8 @@ import pytest
 from huashen import footage, media, studio, trail, weights
 from huashen.face.track import track
 from huashen.footage import Footage
-from huashen.talking_head.mouthbank import Bank, redrawn
+from huashen.talking_head.bank import Bank
+from huashen.talking_head.mouthbank import redrawn
 from huashen.types import ARKIT, Audio, Floats, Motion
 
 SECONDS, HELD = 14, 4

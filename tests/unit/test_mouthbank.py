@@ -11,8 +11,9 @@ from huashen.errors import InputError
 from huashen.footage import Footage
 from huashen.ops import mesh
 from huashen.registry import load
+from huashen.talking_head.bank import Bank, Region
 from huashen.talking_head.lowerface import LIPS, POINTS, REACH, STRAY, drifted, fitted, gap_of, misplaced, width_of
-from huashen.talking_head.mouthbank import Bank, Mouthbank, Region, redrawn
+from huashen.talking_head.mouthbank import Mouthbank, redrawn
 from huashen.talking_head.units import AHEAD
 from huashen.types import ARKIT, ARKIT_INDEX, Audio, Floats, Image, Motion, Speech
 from synthetic import clip, portrait
