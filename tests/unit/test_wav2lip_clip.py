@@ -12,7 +12,7 @@ import pytest
 import toy_wav2lip
 from huashen.footage import Footage
 from huashen.registry import load
-from huashen.talking_head.wav2lip import Wav2Lip
+from huashen.talking_head.wav2lip import Shot, Wav2Lip
 from huashen.types import Audio, Floats, Frame, Image, Speech
 from synthetic import clip
 
@@ -99,14 +99,55 @@ def test_frames_without_a_face_pass_untouched_and_nothing_jumps(toys: Path, pers
         assert bool(frame.drawn.mask.size) is not gone
 
 
-def test_in_silence_the_clip_s_own_mouth_comes_back_gently(toys: Path, tmp_path: Path) -> None:
+def opening(image: Image, points: Floats) -> float:
+    """Return how much of a drawn mouth's surroundings is as dark as its inside."""
+    x, y = points[[61, 291], :2].mean(0)
+    unit = float(np.linalg.norm(points[33] - points[263]))
+    part = image[round(y - 0.1 * unit) : round(y + 0.45 * unit), round(x - 0.2 * unit) : round(x + 0.2 * unit)]
+    return float((part.max(2) < 110).mean())
+
+
+@pytest.mark.parametrize("options", [{}, {"rotate": True, "crop": (4, -1, 0, 110)}], ids=["whole", "framed"])
+def test_in_silence_the_mouth_shuts_gently_though_the_clip_speaks(toys: Path, tmp_path: Path, options: dict) -> None:
     footage = clip(tmp_path, (128, 120))
-    frames = made(Wav2Lip(weights=toys / "flat.onnx"), footage, said(3.0, silent=(1.0, 2.0)))
-    away = changes(frames, footage)
-    assert not away[28:47].any()
-    spoken = float(np.median(away[5:20]))
-    assert away[:22].min() > 0.5 * spoken
-    assert np.abs(np.diff(away)).max() < 0.6 * spoken
+    engine = Wav2Lip(weights=toys / "copy.onnx", **options)
+    frames = made(engine, footage, said(3.0, silent=(1.0, 2.0)))
+    clips = [Shot(image, footage.face(k)) for image, k in zip(own(footage, 75), islice(footage.order(Fraction(25)), 75), strict=True)]
+    shown = [engine._framing(shot).image for shot in clips]
+    points = [engine._framing(shot).face.landmarks.points for shot in clips]  # type: ignore[union-attr]
+    away = np.array([np.abs(frame.image.astype(np.float32) - image).mean() for frame, image in zip(frames, shown, strict=True)])
+    assert not away[2:23].any(), "where somebody speaks the network's mouth is shown, which is the clip's here"
+    if not options:
+        opened = np.array([opening(frame.image, p) for frame, p in zip(frames, points, strict=True)])
+        speaks = np.array([opening(image, p) for image, p in zip(shown, points, strict=True)])
+        assert speaks[28:47].max() > 0.3
+        assert opened[28:47].max() < 0.1
+    assert away[28:47].max() > 0.3
+    for frame, image in zip(frames, shown, strict=True):
+        assert frame.drawn is not None
+        changed = np.any(frame.image != image, 2)
+        (x, y), (tall, wide) = frame.drawn.corner, frame.drawn.mask.shape
+        if tall:
+            changed[y : y + tall, x : x + wide][frame.drawn.mask > 0] = False
+            np.testing.assert_array_equal(frame.drawn.before, image[y : y + tall, x : x + wide])
+        assert not changed.any()
+
+
+def test_what_plain_shows_in_silence_is_the_network_s(toys: Path, tmp_path: Path) -> None:
+    footage = clip(tmp_path, (128, 120))
+    frames = made(Wav2Lip(weights=toys / "copy.onnx", paste="plain"), footage, said(1.0, silent=(0.0, 1.0)))
+    assert changes(frames, footage).max() < 1.5  # its box, enlarged from 96 pixels
+
+
+@pytest.mark.parametrize("name", ["flat", "copy"])
+def test_a_video_taken_up_in_the_middle_is_the_rest_of_the_whole(toys: Path, person: Footage, name: str) -> None:
+    engine, speech = Wav2Lip(weights=toys / f"{name}.onnx"), said(2.4, silent=(0.8, 1.5))
+    whole = made(engine, person, speech)
+    for begin in (9, 26):
+        rest = list(engine.animate(person, [speech], begin=begin).frames)
+        assert [frame.index for frame in rest] == list(range(begin, 60))
+        for one, two in zip(whole[begin:], rest, strict=True):
+            np.testing.assert_array_equal(one.image, two.image)
 
 
 @pytest.mark.parametrize("batch", [2, 5, 16])

@@ -32,7 +32,7 @@ from huashen.talking_head.lowerface import (
 )  # fmt: skip
 from huashen.talking_head.rig import Rig
 from huashen.talking_head.units import Looks, Search, grain, lip_box
-from huashen.types import ARKIT_INDEX, Floats, Image, Motion
+from huashen.types import ARKIT_INDEX, Audio, Floats, Image, Motion
 from huashen.words import tr
 
 Region = Literal["mouth", "lower-face"]
@@ -57,6 +57,8 @@ CRISP = 1.0
 """How much of what lies above a pixel's blur is at most added to give back what fetching and mixing takes of the fine detail."""
 GENTLE = 5
 """Frames over which the mouth comes and goes where a face is found and lost, or something comes before it."""
+AJAR = (0.02, 0.05)
+"""How much wider than shut a mouth must be, where nobody speaks, until another begins to be laid over it, and is seen alone."""
 SIDE = (38.0, 55.0)
 """Degrees of yaw from which the picture's own mouth begins to stay, and stays altogether."""
 
@@ -183,16 +185,38 @@ class Bank:
         goal = np.concatenate([lips, own[LIPS:] + self._follow[LIPS:, None] * self._chin.moved(own, lips)])
         return self._lay(image, index, own + share * (goal - own), layers, share)
 
+    def silent(self, image: Image, index: int) -> Image:
+        """Return frame `index` of the clip with the mouth shut, and still; where it is shut as it is, the frame's own stays.
+
+        Args:
+            image: that frame.
+            index: which frame it is.
+        """
+        own = float(self.gap[index])
+        t = float(np.clip((own - self.shut - AJAR[0]) / (AJAR[1] - AJAR[0]), 0, 1)) if np.isfinite(own) else 0.0
+        share = t * t * (3 - 2 * t)
+        if share <= 0 or self._share[index] <= 0:
+            return image
+        nothing = Motion(np.zeros(len(ARKIT_INDEX), np.float32), np.zeros(6, np.float32), Audio(np.zeros(0, np.float32), 0))
+        units = [self._calm] * len(MIX)
+        shut = self.draw(image.copy(), index, nothing, self.shut, self._rest, units, self.lack(self.shut))
+        return shut if share == 1 else np.asarray(np.rint(image + np.float32(share) * (shut.astype(np.float32) - image)), np.uint8)
+
     @cached_property
-    def _drawn(self) -> "_Drawn":
-        """The clip's calmest frame, ready to have its mouth drawn."""
+    def _calm(self) -> int:
+        """The frame whose mouth is most nearly shut while the head is calm."""
         units = self._units
         calm = (self.gap[units] / 0.02) ** 2 + ((self.width[units] - self._rest) / 0.04) ** 2
         for angle in (self.poses.yaw[units], self.poses.pitch[units]):
             calm += ((angle - np.median(angle)) / 6) ** 2
         calm += np.linalg.norm(self._speed[units], axis=1) / (0.02 * self.poses.scale[units])
         calm -= np.nan_to_num(self._looks.detail[units] / np.nanmax(np.append(self._looks.detail[units], 1e-6)))
-        return _Drawn(self.footage, self.poses, int(units[np.argmin(calm)]))
+        return int(units[np.argmin(calm)])
+
+    @cached_property
+    def _drawn(self) -> "_Drawn":
+        """The clip's calmest frame, ready to have its mouth drawn."""
+        return _Drawn(self.footage, self.poses, self._calm)
 
     def _mixed(self, units: list[int]) -> dict[int, float]:
         """Return which units are seen how much: each of those chosen nearby goes on in time to this frame where the clip does."""

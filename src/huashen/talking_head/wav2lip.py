@@ -84,6 +84,8 @@ class Shot:
     """(h, w, 3) uint8 RGB."""
     face: Face | None
     """The face that speaks; None where it is not to be seen."""
+    silent: Callable[[], Image] | None = None
+    """Gives that picture with the mouth shut, which may be speaking; without it, it stays as it is where nothing is said."""
 
 
 class Wav2Lip:
@@ -175,16 +177,32 @@ class Wav2Lip:
 
     def _dubbed(self, footage: Footage, speech: Iterable[Speech], begin: int) -> Video:
         """Draw the mouths of a clip anew."""
-        shown, faces = islice(footage.order(self._fps), begin, None), footage.order(self._fps)
-        unseen = repeat(np.zeros((footage.size[1], footage.size[0], 3), np.uint8), begin)
+        first = max(0, begin - BEFORE)
+        shown, faces = islice(footage.order(self._fps), first, None), footage.order(self._fps)
+        unseen = repeat(np.zeros((footage.size[1], footage.size[0], 3), np.uint8), first)
         images = chain(unseen, footage.images(shown))
-        shots = (Shot(image, footage.face(index)) for image, index in zip(images, faces, strict=True))
+        silent = self._silent(footage)
+        shots = (
+            Shot(image, footage.face(index), partial(silent, image, index) if silent else None)
+            for image, index in zip(images, faces, strict=True)
+        )
         frames = (_shown(frame, footage) for frame in self.redub(shots, speech, begin=begin))
-        first = next(frames, None)
-        if first is None:
+        one = next(frames, None)
+        if one is None:
             raise NoSpeechError(tr("there is no sound to speak", "没有可说的声音"))
-        height, width = first.image.shape[:2]
-        return Video(chain([first], frames), self._fps, (width, height), first.audio.rate)
+        height, width = one.image.shape[:2]
+        return Video(chain([one], frames), self._fps, (width, height), one.audio.rate)
+
+    def _silent(self, footage: Footage) -> Callable[..., Image] | None:
+        """Return what shuts the mouth in a clip's frame; None as published, and where the clip's own mouth cannot be had."""
+        if self._plain:
+            return None
+        from huashen.talking_head.bank import Bank
+
+        try:
+            return Bank(footage).silent
+        except InputError:  # never seen from the front: nothing is drawn there either
+            return None
 
     def redub(self, shots: Iterable[Shot], speech: Iterable[Speech], *, begin: int = 0) -> Iterator[Frame]:
         """Yield a frame a shot, its mouth drawn anew, for as long as there are both shots and sound.
@@ -211,22 +229,23 @@ class Wav2Lip:
             if index + sum(1 + heard.dropped for heard, _ in batch) < begin - BEFORE:
                 index += sum(1 + heard.dropped for heard, _ in batch)
                 continue
-            jobs: list[tuple[_Plain | _Blended | None, float]] = []
+            jobs: list[tuple[_Plain | _Blended | None, float, _Place]] = []
             windows: list[Floats] = []
-            for heard, place in batch:
-                share = place.share * (1.0 if self._plain else heard.voiced)
+            for heard, given in batch:
+                share = given.share * (1.0 if self._plain else heard.voiced)
+                place = given if self._plain or heard.voiced == 1 else given.silenced()
                 if place.where is None or share <= 0:
-                    jobs.append((None, 0.0))
+                    jobs.append((None, 0.0, place))
                     continue
                 if patch is None or made is None or not place.same(made):  # a single picture is prepared once
                     patch, made = (_Plain if self._plain else _Blended)(place, self._side), place
-                jobs.append((patch, share))
+                jobs.append((patch, share, place))
                 windows.append(heard.mel)
             drawn = iter(())
             if windows:
-                faces = np.stack([patch.face for patch, _ in jobs if patch is not None])
+                faces = np.stack([patch.face for patch, _, _ in jobs if patch is not None])
                 drawn = iter(self._network(np.stack(windows)[:, None], faces))
-            for (heard, place), (patch_, share) in zip(batch, jobs, strict=True):
+            for (heard, given), (patch_, share, place) in zip(batch, jobs, strict=True):
                 index += 1 + heard.dropped
                 mouth = None if patch_ is None else next(drawn)
                 if heard.dropped or patch_ is None:
@@ -236,9 +255,10 @@ class Wav2Lip:
                 if index < begin:
                     continue
                 if patch_ is None or mouth is None:
-                    yield Frame(place.image.copy(), heard.moment.audio, index, NOTHING)
+                    yield Frame(place.image.copy(), heard.moment.audio, index, _changed(given.image, place.image, NOTHING))
                 else:
-                    yield Frame(patch_.paste(mouth, share), heard.moment.audio, index, patch_.told(share))
+                    told = _changed(given.image, place.image, patch_.told(share))
+                    yield Frame(patch_.paste(mouth, share), heard.moment.audio, index, told)
 
     def _heard(self, speech: Iterable[Speech]) -> Iterator["_Heard"]:
         """Yield every frame's own sound, the mel it hears, and how far anything is said in it."""
@@ -280,7 +300,7 @@ class Wav2Lip:
 
         ended: list[Shot | None] = [None]
         for shot in chain(shots, ended):
-            place = None if shot is None else self._place(shot)
+            place = None if shot is None else replace(self._place(shot), silent=shot.silent)
             if place is not None and place.where is not None:
                 run.append(place)
                 if len(run) == WINDOW:
@@ -362,6 +382,12 @@ class _Place:
     """Plain: left, top, right, bottom. Blended: middle x and y, width, height, and the angle by which it leans. None: nowhere."""
     share: float
     """How far the drawn mouth replaces the picture's own."""
+    silent: Callable[[], Image] | None = None
+    """Gives the picture with the mouth shut."""
+
+    def silenced(self) -> "_Place":
+        """Return the same place in a picture whose mouth is shut."""
+        return self if self.silent is None else replace(self, image=self.silent())
 
     def same(self, other: "_Place") -> bool:
         """Return whether the same patch does for both."""
@@ -669,6 +695,26 @@ def _alive(rig: "Rig", frames: Iterator[Frame], motions: Iterator[Motion]) -> It
         yield replace(frame, image=rig.draw(weights, motion.head, spoken=spoken), drawn=None)  # all of the picture is
 
 
+def _changed(before: Image, after: Image, drawn: Patch) -> Patch:
+    """Return what was replaced in all: what was drawn, and what a picture was changed in before that."""
+    if before is after:
+        return drawn
+    apart = np.any(before != after, axis=2)
+    rows, columns = np.flatnonzero(apart.any(1)), np.flatnonzero(apart.any(0))
+    if not len(rows):
+        return drawn
+    (x, y), (tall, wide) = drawn.corner, drawn.mask.shape
+    if not drawn.mask.size:
+        x, y = int(columns[0]), int(rows[0])
+    x0, y0 = min(x, int(columns[0])), min(y, int(rows[0]))
+    x1, y1 = max(x + wide, int(columns[-1]) + 1), max(y + tall, int(rows[-1]) + 1)
+    mask = apart[y0:y1, x0:x1].astype(np.float32)
+    if drawn.mask.size:
+        spot = mask[y - y0 : y - y0 + tall, x - x0 : x - x0 + wide]
+        np.maximum(spot, drawn.mask, out=spot)
+    return Patch(mask, before[y0:y1, x0:x1], (x0, y0))
+
+
 def _shown(frame: Frame, footage: Footage) -> Frame:
     """Bring a frame of a clip, and what it tells, to the size of the video."""
     image = footage.shown(frame.image)
@@ -691,7 +737,7 @@ def _framed(shot: Shot, *, factor: int, turned: bool, crop: tuple[int, int, int,
     """Make a picture smaller, turn it and cut it, and its face with it."""
     import cv2
 
-    top, bottom, left, right = crop
+    given = top, bottom, left, right = crop
     if factor == 1 and not turned and crop == (0, -1, 0, -1):
         return shot
     image: Image = shot.image
@@ -716,13 +762,15 @@ def _framed(shot: Shot, *, factor: int, turned: bool, crop: tuple[int, int, int,
     image = np.ascontiguousarray(image[top:bottom, left:right])
     if shot.face is None:
         return Shot(image, None)
+    shut = shot.silent
+    silent = None if shut is None else lambda: _framed(Shot(shut(), None), factor=factor, turned=turned, crop=given).image
     points = shot.face.landmarks.points * np.float32(math.sqrt(abs(np.linalg.det(way[:2, :2]))))  # z keeps the scale of x
     points[:, :2] = shot.face.landmarks.points[:, :2] @ way[:2, :2].T + way[:2, 2]
     old = shot.face.box
     ends = np.array([[old.x0, old.y0], [old.x1, old.y1]]) @ way[:2, :2].T + way[:2, 2]
     low, high = _extent(ends)
     box = Box(float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-    return Shot(image, replace(shot.face, landmarks=Landmarks(points.astype(np.float32)), box=box))
+    return Shot(image, replace(shot.face, landmarks=Landmarks(points.astype(np.float32)), box=box), silent)
 
 
 def _network(chosen: str | Path | None) -> tuple[Network, int]:
