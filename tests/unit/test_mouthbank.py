@@ -68,6 +68,19 @@ def test_nothing_but_the_lower_face_changes(bank: Bank) -> None:
         np.testing.assert_array_equal(image[: nose - 8], own[: nose - 8])
 
 
+def test_a_silent_mouth_is_shut_and_one_that_is_shut_stays(bank: Bank) -> None:
+    points = bank.footage.points
+    for k, own in enumerate(bank.footage.images(range(26))):
+        image = bank.silent(own, k)
+        if bank.gap[k] < bank.shut + 0.02:
+            assert image is own
+        else:
+            assert opening(image, points[k]) < 0.12
+            nose = int(points[k, 1, 1])
+            np.testing.assert_array_equal(image[: nose - 8], own[: nose - 8])
+    assert max(opening(own, points[k]) for k, own in enumerate(bank.footage.images(range(26)))) > 0.3
+
+
 def test_frames_without_the_face_pass_through_untouched(tmp_path: Path) -> None:
     footage = clip(tmp_path, (96, 96), frames=44, without=range(14, 20))
     made = drawn_at(Bank(footage), 0.2, 30)
