@@ -90,3 +90,21 @@ def test_every_ipa_letter_has_a_sound() -> None:
     assert sounds_of("ɲ") == ("N",)
     assert sounds_of("ﬆ") == ("AH",)  # a letter of no chart
     assert sounds_of("_") == ()
+
+
+def test_lips_meet_at_every_p_b_m_that_is_found_and_a_sound_alone_misses_most() -> None:
+    from fractions import Fraction
+
+    from huashen.audio2face.learned import Hearing, network
+    from huashen.audio2face.style import lips
+
+    sound, rate, truth = said(ENGLISH, voice="m5", speed=1.1)
+    told = list(align(pieces(sound, rate, 5000), load("tts", "espeak").speak(ENGLISH)))
+    corrected = load("audio2face", "visemes", life=False, guess=lambda: Hearing(network()), sure_only=True)
+    shut = closures(truth)
+    found = []
+    for driver, speech in ((corrected, told), (load("audio2face", "hear", life=False), [Speech(Audio(sound, rate))])):
+        gap, _ = lips(np.array([frame.weights for frame in driver.drive(speech, Fraction(50))], np.float64))
+        found.append(np.mean([gap[int(m.start * 50) : round(m.end * 50) + 1].min() < 0.003 for m in shut]))
+    assert found[0] >= 0.95
+    assert found[1] < 0.8

@@ -2,6 +2,7 @@
 
 import time
 import wave
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -157,3 +158,18 @@ def test_two_voices_at_once_move_one_mouth_as_far_as_one(sentence: Audio) -> Non
     values = gap(moved(both, sentence.rate))
     assert 0.1 < np.percentile(values[25:-25], 95) < 0.28
     assert values.max() < 0.36
+
+
+@pytest.mark.parametrize("fps", [25, 30, 50])
+def test_the_first_motion_comes_no_later_than_the_lookahead_and_50_ms(sentence: Audio, fps: int) -> None:
+    come = 0
+
+    def live() -> Iterator[Speech]:
+        nonlocal come
+        for piece in np.array_split(sentence.samples, len(sentence.samples) * 200 // sentence.rate):  # 5 ms each
+            come += len(piece)
+            yield Speech(Audio(piece, sentence.rate))
+
+    driver = Hear()
+    next(driver.drive(live(), Fraction(fps)))
+    assert come / sentence.rate <= driver.lookahead + 0.05

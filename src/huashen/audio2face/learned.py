@@ -19,6 +19,7 @@ from huashen.audio2face.life import Life
 from huashen.audio2face.listen import Listener
 from huashen.audio2face.phones import CHANNELS, blend
 from huashen.audio2face.stream import moments
+from huashen.audio2face.voice import Voice
 from huashen.types import Motion, Speech, Style
 
 FILE = Path(__file__).with_name("hear.onnx")
@@ -29,8 +30,8 @@ _BACK, _REACH, _ROUND = 12, 7, 4
 """Ticks back and ahead: the loudest within, averaged over the last to each side, says whether somebody speaks. Mouths stay open between
 two words: with 7 ticks back, and only 0.4 held to be loud, the gap's correlation is 0.035 less."""
 
-_SPOKE = 50
-"""Steps within which a voice must have been heard: music has a loudness, but none."""
+_WAKE, _REST = 0.4, 0.12
+"""Share of the way that being awake goes to whether a voice is heard, in a step: up, and down."""
 
 _AT = {name: i for i, name in enumerate(CHANNELS)}
 
@@ -147,7 +148,8 @@ class Hearing:
         heard = self._late + _BACK + _ROUND + 1  # as many as must be known before the tick that the network has come to, and after it
         self._loud: deque[float] = deque([0.0] * heard, maxlen=heard)
         self._last: Array | None = None
-        self._voices: deque[float] = deque(maxlen=_SPOKE)
+        self._gate = Voice()
+        self._speaks = 0.0
         about = np.hanning(2 * _ROUND + 3)[1:-1]
         self._about: list[float] = (about / about.sum()).tolist()
 
@@ -156,8 +158,10 @@ class Hearing:
         steps = []
         for tick in ticks:
             self._loud.append(float(tick[-1]))
-            if self._count % 2 == 0:  # a step falls on every even tick, counted from 0
-                steps.append((self._count >= self._late, self._voice()))
+            heard = self._gate.hear(tick)
+            if heard is not None:  # a step falls on every even tick, counted from 0
+                self._speaks += (_WAKE if heard > self._speaks else _REST) * (heard - self._speaks)
+                steps.append((self._count >= self._late, self._awake()))
             self._count += 1
         self._ticks += ticks
         if not steps:
@@ -165,22 +169,21 @@ class Hearing:
         mouths, self._state = self._network.run(np.array(self._ticks, np.float32), self._state)
         self._ticks = self._ticks[2 * len(steps) :]
         found = []
-        for said, (told, voice) in zip(mouths, steps, strict=True):
+        for said, (told, awake) in zip(mouths, steps, strict=True):
             if told:
-                before, self._last = self._last, self._mouth(said, voice)
+                before, self._last = self._last, self._mouth(said, awake)
                 found += [self._last] if before is None else [(before + self._last) / 2, self._last]
         return found
 
-    def _voice(self) -> float:
-        """Return how loud it is about the tick that the network has come to."""
+    def _awake(self) -> float:
+        """Return how far the mouth may move at the tick that the network has come to: somebody speaks, and not too softly."""
         loud = list(self._loud)
-        return sum(share * max(loud[i : i + _BACK + _REACH + 1]) for i, share in enumerate(self._about))
+        about = sum(share * max(loud[i : i + _BACK + _REACH + 1]) for i, share in enumerate(self._about))
+        return _ease((about - 0.03) / 0.12) * _ease((self._speaks - 0.4) / 0.4)
 
-    def _mouth(self, said: Array, voice: float) -> Array:
+    def _mouth(self, said: Array, awake: float) -> Array:
         """Return the channels, and how closed the lips are, for what the network says."""
         value = dict(zip(self._network.channels, np.clip(said, -3.0, 3.0).tolist(), strict=True))
-        self._voices.append(value["voice"])
-        awake = _ease((voice - 0.03) / 0.12) * _ease(max(self._voices) / 0.35)
         share = awake * float(np.interp(value["gap"], *self._network.gap))
         wide = awake * _WIDE * value["width"]
         found = np.zeros(len(CHANNELS) + 1)
