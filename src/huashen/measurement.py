@@ -18,12 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from huashen.audio2face import voice
+from huashen.audio2face.ear import Ear
+from huashen.face.mediapipe import MediaPipe
 from huashen.face.pose import STILL
 from huashen.face.track import Which, track
 from huashen.flow import prefetch
 from huashen.media import PathLike, read_video
 from huashen.ops import sync
 from huashen.ops.mesh import LOWER_LIP, OVAL, UPPER_LIP, frame_of
+from huashen.recording import CLIPPED, Recording, inspect
 from huashen.types import Face, Floats, Image
 from huashen.words import tr
 
@@ -44,6 +48,8 @@ _AWAY = 40.0  # degrees of yaw beyond which the lips' points are guesses
 _CLOSE = 0.1  # s around speech that lips take to close and to part
 _SAME = 0.6  # correlation of the bands from which two sounds are the same, whatever codec and level they went through
 _THUMBS = 28
+_GLANCE, _GLANCES = 2.0, 30
+"""Seconds between two looks for other faces, and how many there are at most."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,23 @@ class Sync:
     """Standard deviations by which the agreement exceeds that of curves turned round against the sound."""
     peak: float
     """Such deviations by which the best offset exceeds all that are more than 120 ms away."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What the sound is like."""
+
+    rate: int
+    """Samples a second in the file, Hz."""
+    channels: int
+    empty_channels: int
+    level: float
+    """Root mean square of the loudest channel, dB below full scale."""
+    voice: float | None
+    """Share of the time in which it is loud that somebody speaks, 0 to 1; None where it is silent. Two who speak at once count as one."""
+    clipped: bool
+    narrow: bool
+    """Whether nothing is heard above 4 kHz, as by telephone."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +226,7 @@ class Measurement:
     fps: Fraction
     size: tuple[int, int]
     mouth: Mouth | None
+    sound: Sound | None
     sync: Sync | None
     silence: Silence | None
     picture: Picture
@@ -222,14 +246,14 @@ class Measurement:
             "fps": str(self.fps),
             "size": list(self.size),
         }
-        for name in ("mouth", "sync", "silence", "picture", "against"):
+        for name in ("mouth", "sound", "sync", "silence", "picture", "against"):
             part = getattr(self, name)
             found[name] = None if part is None else {key: _rounded(value) for key, value in asdict(part).items()}
         return found | {"notes": list(self.notes)}
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
+    return value if value is None or isinstance(value, int) else float(f"{value:.4g}")
 
 
 def measure(
@@ -281,6 +305,8 @@ class _Watch:
         self.upper: list[Floats] = []
         self.shape: list[Floats] = []
         self.thumbs: list[tuple[int, Image]] = []
+        self.company: list[int] = []
+        """Faces in some of the pictures."""
         self._every = 1
         self._sum_upper = np.zeros((32, 32), np.float32)
         self._sum_shape = np.zeros((len(_STILL), 2), np.float32)
@@ -397,7 +423,7 @@ def _watch(path: PathLike, which: Which, progress: Callable[[int, float], None] 
     """Look at one video."""
     video = read_video(path, rate=sync.RATE)
     watch = _Watch(video.fps)
-    ear = sync.Bands()
+    ear, voices = sync.Bands(), _Voices()
     bands: list[Floats] = []
     wave: list[Floats] = []
     images: list[Image] = []
@@ -408,20 +434,33 @@ def _watch(path: PathLike, which: Which, progress: Callable[[int, float], None] 
                 samples = frame.audio.samples
                 if len(samples):
                     bands.append(ear.hear(samples))
+                    voices.hear(samples)
                     wave.append(_envelope(samples))
                 images[:] = [frame.image]
                 yield frame.image
 
+    finder = MediaPipe()
+    every = max(1, round(_GLANCE * video.fps))
     with closing(pictures()) as stream:
-        for face in track(stream, which=which, steady=0):
+        for face in track(stream, finder=finder, which=which, steady=0):
+            if len(watch.gap) % every == 0 and len(watch.company) < _GLANCES:
+                watch.company.append(_company(finder.find(images[0])))
             watch.see(images[0], face)
             if progress is not None:
                 progress(len(watch.gap), float(len(watch.gap) / video.fps))
     watch.finish()
     if video.rate:
         bands.append(ear.hear(np.zeros(sync.RATE // 50, np.float32)))
+        voices.hear(np.zeros(sync.RATE // 4, np.float32))
     heard = np.concatenate([np.zeros((0, sync.BANDS), np.float32), *bands])
-    return _judge(Path(path), watch, heard, np.concatenate([np.zeros((0, 2), np.float32), *wave]), video.fps, video.size)
+    waves = np.concatenate([np.zeros((0, 2), np.float32), *wave])
+    return _judge(Path(path), watch, heard, voices.found(len(heard)), inspect(path), waves, video.fps, video.size)
+
+
+def _company(faces: list[Face]) -> int:
+    """Return how many faces are large enough, beside the largest, to be somebody who is there."""
+    widths = [face.box.width for face in faces]
+    return sum(width > 0.4 * max(widths) for width in widths)
 
 
 def _envelope(samples: Floats) -> Floats:
@@ -543,10 +582,37 @@ def _unexplained(flow: Any, before: Image, now: Image, area: NDArray[np.bool_]) 
     return float(np.asarray(cv2.absdiff(moved, now))[area].mean())
 
 
+class _Voices:
+    """Hears in a stream where somebody speaks."""
+
+    def __init__(self) -> None:
+        self._ear = Ear(sync.RATE, bands=voice.BANDS)
+        self._voice = voice.Voice()
+        self._found: list[float] = []
+
+    def hear(self, samples: Floats) -> None:
+        """Take the next samples."""
+        self._found += [sure for tick in self._ear.hear(samples) if (sure := self._voice.hear(tick)) is not None]
+
+    def found(self, ticks: int) -> Floats:
+        """Return how surely somebody speaks, (ticks,), the pauses within a sentence included."""
+        sure = np.repeat(np.array(self._found[voice.LATE :], np.float32), 2)[:ticks]
+        return np.pad(sure, (0, ticks - len(sure)))
+
+
 # Judging
 
 
-def _judge(path: Path, watch: _Watch, bands: Floats, wave: Floats, fps: Fraction, size: tuple[int, int]) -> Measurement:
+def _judge(
+    path: Path,
+    watch: _Watch,
+    bands: Floats,
+    voices: Floats,
+    recording: Recording | None,
+    wave: Floats,
+    fps: Fraction,
+    size: tuple[int, int],
+) -> Measurement:
     """Make numbers and notes of what was seen and heard."""
     count = len(watch.gap)
     time = np.asarray((np.arange(count) + 0.5) / float(fps), np.float64)
@@ -556,9 +622,17 @@ def _judge(path: Path, watch: _Watch, bands: Floats, wave: Floats, fps: Fraction
     frontal = np.isfinite(gap)
     notes: list[str] = []
     _say_of_faces(notes, seen, frontal, eyes, time)
-    said = speaking(bands)
+    if np.mean(np.array(watch.company) > 1) > 0.2:
+        most = max(watch.company)
+        notes.append(tr(
+            f"up to {most} faces are seen: one is measured (--which chooses another), and which of them speaks is not judged",
+            f"画面中最多有 {most} 张人脸：只评测其中一张（可用 --which 另选），不判断是谁在说话",
+        ))  # fmt: skip
+    loud = speaking(bands)
+    said = loud & (voices > 0.5)
+    sound = _sound(recording, loud, said, notes)
     match, together = None, None
-    if _has_speech(bands, said, notes) and frontal.any():
+    if said.any() and frontal.any():
         match = sync.match(sync.levels(bands), time, np.stack([gap, width, protrusion], 1))
         together = _together(match, notes)
     offset = together.offset_ms if together is not None else None
@@ -586,6 +660,7 @@ def _judge(path: Path, watch: _Watch, bands: Floats, wave: Floats, fps: Fraction
         fps=fps,
         size=size,
         mouth=_mouth(curves),
+        sound=sound,
         sync=together,
         silence=_silence(curves, offset or 0.0, notes),
         picture=_picture(watch, curves, float(fps)),
@@ -629,22 +704,6 @@ def speaking(bands: Floats) -> NDArray[np.bool_]:
     return np.asarray(loud > max(top - 32, min(floor + 8, top - 12)))
 
 
-def _has_speech(bands: Floats, speaking: NDArray[np.bool_], notes: list[str]) -> bool:
-    """Say so when there is no sound, only silence, or nothing like speech."""
-    if not len(bands):
-        notes.append(tr("there is no sound: sync and silence cannot be judged", "没有声音：无法评判音画同步与静默"))
-        return False
-    if not speaking.any():
-        notes.append(tr("the sound is silent: sync cannot be judged", "声音全程静默：无法评判音画同步"))
-        return False
-    if not like_speech(bands, speaking):
-        notes.append(tr(
-            "the sound is too steady for speech (music, noise?): what is said of sync and silence deserves doubt",
-            "声音过于平稳，不像说话（音乐或噪声？）：同步与静默的数值存疑",
-        ))  # fmt: skip
-    return True
-
-
 def like_speech(bands: Floats, speaking: NDArray[np.bool_]) -> bool:
     """Return whether loudness rises and falls as syllables do (Scheirer and Slaney 1997: 4 Hz modulation and quiet frames)."""
     loud = 10 * np.log10(np.sum(10 ** (bands.astype(np.float64) / 10), 1))
@@ -658,6 +717,48 @@ def like_speech(bands: Floats, speaking: NDArray[np.bool_]) -> bool:
     hz = np.fft.rfftfreq(len(heard), 1 / sync.TICKS)
     syllables = float(power[(hz > 2) & (hz < 10)].sum() / max(float(power[hz > 1].sum()), 1e-9))
     return swing > 7 and syllables > 0.2
+
+
+LITTLE = 0.25
+"""Share of the loud time below which what is heard is not held for speech."""
+
+
+def _sound(recording: Recording | None, loud: NDArray[np.bool_], said: NDArray[np.bool_], notes: list[str]) -> Sound | None:
+    """Return what the sound is like, and say what cannot be judged by it; where there is hardly a voice, nothing is held to be said."""
+    if recording is None or not len(loud):
+        notes.append(tr("there is no sound: sync and silence cannot be judged", "没有声音：无法评判音画同步与静默"))
+        return None
+    share = float(said.sum() / loud.sum()) if loud.any() else None
+    if share is None:
+        notes.append(tr("the sound is silent: sync cannot be judged", "声音全程静默：无法评判音画同步"))
+    elif share < LITTLE:
+        said[:] = False
+        notes.append(tr(
+            "no voice is heard (music, noise?): sync cannot be judged; what is told of silence is of the whole video",
+            "听不到人声（音乐或噪声？）：无法评判音画同步；静默的数值针对整段视频",
+        ))  # fmt: skip
+    elif share < 0.75:
+        notes.append(tr(
+            f"in {100 * (1 - share):.0f} % of the time in which it is loud no voice is heard (music, noise?); that counts as silence",
+            f"有声部分的 {100 * (1 - share):.0f} % 听不到人声（音乐或噪声？），按静默计",
+        ))  # fmt: skip
+    clipped = recording.clipped > CLIPPED
+    if clipped:
+        notes.append(tr(
+            "the sound is clipped (recorded too loud): how the mouth follows it is judged with less certainty",
+            "声音削波失真（录音电平过高）：嘴部与声音的相符程度不够可靠",
+        ))  # fmt: skip
+    if recording.empty:
+        notes.append(tr(
+            f"{recording.empty} of {recording.channels} channels of the sound is empty; the rest is heard",
+            f"声音的 {recording.channels} 个声道中有 {recording.empty} 个为空；只听其余声道",
+        ))  # fmt: skip
+    if recording.narrow and loud.any():
+        notes.append(tr(
+            "nothing is heard above 4 kHz (a telephone?): how the mouth spreads to s and sh cannot be judged by this sound",
+            "4 kHz 以上没有声音（电话录音？）：无法据此评判 s、sh 等音的口型宽度",
+        ))  # fmt: skip
+    return Sound(recording.rate, recording.channels, recording.empty, recording.level, share, clipped, recording.narrow)
 
 
 def _together(match: sync.Match | None, notes: list[str]) -> Sync | None:

@@ -385,7 +385,7 @@ def _mono(path: PathLike, rate: int | None, origin: Fraction | None) -> Iterator
 
     weights: Floats | None = None
     stream: Any = None
-    for channels, own in _channels(path, origin):
+    for channels, own in read_channels(path, origin):
         if len(channels) > 1 and weights is None:
             weights = _weights(path)
         mono = channels[0] if weights is None else np.tensordot(weights, channels, 1)
@@ -405,7 +405,7 @@ def _mono(path: PathLike, rate: int | None, origin: Fraction | None) -> Iterator
 def _weights(path: PathLike) -> Floats:
     """Return the weights of a file's channels, heard to the end."""
     total: Any = 0
-    for channels, _ in _channels(path, None):
+    for channels, _ in read_channels(path):
         wide = channels.astype(np.float64)
         total = total + wide @ wide.T
     weights = downmix(total)
@@ -418,8 +418,13 @@ GAP = 0.05
 """Seconds: a longer gap between the times of a sound's pieces is filled with silence."""
 
 
-def _channels(path: PathLike, origin: Fraction | None) -> Iterator[tuple[Floats, int]]:
-    """Yield pieces of sound as (channels, samples) with their rate, in the layout and rate of the first."""
+def read_channels(path: PathLike, origin: Fraction | None = None) -> Iterator[tuple[Floats, int]]:
+    """Yield pieces of a file's sound as (channels, samples) with their rate, in the layout and rate of the first.
+
+    Args:
+        path: anything FFmpeg reads.
+        origin: seconds of the file to begin at; silence until its sound begins. Its first sample without.
+    """
     import av
 
     with _opened(path) as container:

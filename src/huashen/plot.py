@@ -80,6 +80,9 @@ def plot(found: Measurement) -> Image:
             _curve(sheet, (other.time + lag) / end, real, frame, low, high, _REAL)
         _curve(sheet, curves.time / end, values, frame, low, high, _OWN)
         sheet.text(_EDGE - 16, top + 18, name, 15, _INK)
+        if ground and len(curves.wave):
+            _key(sheet, top + 52, _WAVE, tr("the sound", "声音"))
+            _key(sheet, top + 74, _PAUSE, tr("no voice", "无人声"))
         top += height + 14
     _clock(sheet, end, x0, x1, top)
     _offsets(sheet, found, (x1 + 60, first, _WIDTH - _EDGE, first + 190))
@@ -114,7 +117,7 @@ def _head(found: Measurement) -> int:
 
 def _heights(found: Measurement) -> int:
     strips = 2 if found.reference else 1
-    return _head(found) + strips * (_THUMB + 10) + 12 + 190 + 2 * 120 + 3 * 14 + 44 + max(1, len(found.notes)) * 26 + 16
+    return _head(found) + strips * (_THUMB + 10) + 12 + 190 + 2 * 120 + 3 * 14 + 44 + (len(found.notes) * 26 + 16 if found.notes else 0)
 
 
 class _Sheet:
@@ -247,6 +250,11 @@ def _curve(sheet: _Sheet, share: Array, values: Array, frame: tuple[int, int, in
     edges = np.flatnonzero(np.diff(np.concatenate([[False], good, [False]]).astype(int)))
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
         sheet.line(points[begin:end], colour, 2)
+
+
+def _key(sheet: _Sheet, y: int, colour: Colour, words: str) -> None:
+    sheet.box((_EDGE - 16, y - 10, _EDGE - 2, y + 2), colour)
+    sheet.text(_EDGE + 4, y, words, 12, _FAINT)
 
 
 def _clock(sheet: _Sheet, end: float, x0: int, x1: int, y: int) -> None:

@@ -28,6 +28,8 @@ def summary(found: Measurement) -> list[tuple[str, str]]:
     if found.sync is not None:
         rows.append((tr("confidence", "置信度"), f"{found.sync.confidence:.2f}"))
         rows.append((tr("gap follows sound", "开度与声音相关"), f"{found.sync.correlation:.2f}"))
+    if found.sound is not None and found.sound.voice is not None:
+        rows.append((tr("voice in what is heard", "有声部分中的人声"), f"{100 * found.sound.voice:.0f} %"))
     if found.against is not None:
         real = found.against
         rows += [

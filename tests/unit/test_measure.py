@@ -18,7 +18,7 @@ from huashen import cli, measurement
 from huashen.errors import OutputError, UnreadableError
 from huashen.flow import first_sample
 from huashen.measurement import Curves, Measurement
-from huashen.media import read_image, write_video
+from huashen.media import read_image, read_video, write_video
 from huashen.ops import sync
 from huashen.plot import check_goal, plot
 from huashen.report import report, verdict
@@ -371,3 +371,28 @@ def test_a_plot_goes_only_where_it_may(grey: Path, tmp_path: Path) -> None:
     picture.write_bytes(b"x")
     with pytest.raises(OutputError, match="input"):
         check_goal(picture, overwrite=True, inputs=(picture,))
+
+
+def test_two_people_side_by_side_are_told_and_a_thumbnail_is_none(portrait: Path, weight: Callable[[str], Path], tmp_path: Path) -> None:
+    alone = next(iter(read_video(portrait).frames)).image
+    pair = np.concatenate([alone, alone[:, ::-1]], 1)
+    small = alone.copy()
+    small[:64, :64] = alone[::4, ::4]
+    for name, image, told in (("pair", pair, True), ("small", small, False)):
+        film(tmp_path / f"{name}.mp4", lambda _, image=image: image, 12, size=(image.shape[1], image.shape[0]))  # type: ignore[misc]
+        found = huashen.measure(tmp_path / f"{name}.mp4")
+        assert any("2 faces" in note for note in found.notes) is told, name
+
+
+def test_music_is_said_to_be_no_voice_and_the_rest_is_judged(portrait: Path, weight: Callable[[str], Path], tmp_path: Path) -> None:
+    alone = next(iter(read_video(portrait).frames)).image
+    t = np.arange(3 * 16000) / 16000
+    tune = 0.1 * sum(np.sin(2 * np.pi * k * 220 * 2 ** (np.floor(4 * t) % 5 / 12) * t) / k for k in range(1, 7))
+    found = huashen.measure(film(tmp_path / "tune.mp4", lambda _: alone, 75, np.asarray(tune, np.float32)))
+    assert found.sync is None
+    assert found.sound is not None
+    assert found.sound.voice == pytest.approx(0, abs=0.1)
+    assert found.silence is not None
+    assert found.silence.gap is not None
+    assert any("no voice is heard" in note for note in found.notes)
+    assert found.values()["sound"]["rate"] == 16000
