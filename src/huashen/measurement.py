@@ -633,7 +633,9 @@ def _judge(
     sound = _sound(recording, loud, said, notes)
     match, together = None, None
     if said.any() and frontal.any():
-        match = sync.match(sync.levels(bands), time, np.stack([gap, width, protrusion], 1))
+        mouth = np.stack([gap, width, protrusion], 1)
+        mouth[_foreign(loud & ~said, time)] = math.nan
+        match = sync.match(sync.levels(bands), time, mouth)
         together = _together(match, notes)
     offset = together.offset_ms if together is not None else None
     thumbs = tuple((float((index + 0.5) / fps), image) for index, image in watch.thumbs)
@@ -668,6 +670,12 @@ def _judge(
         notes=tuple(notes),
         curves=curves,
     )
+
+
+def _foreign(other: NDArray[np.bool_], time: Array) -> NDArray[np.bool_]:
+    """Return the frames about which, half a second to each side, hardly anything is heard but what is no voice: no mouth follows that."""
+    around = np.convolve(other, np.ones(sync.TICKS + 1) / (sync.TICKS + 1), "same")
+    return np.asarray(around[np.clip(np.rint(time * sync.TICKS).astype(int), 0, len(around) - 1)] > 0.7)
 
 
 def _say_of_faces(notes: list[str], seen: NDArray[np.bool_], frontal: NDArray[np.bool_], eyes: Array, time: Array) -> None:
