@@ -32,6 +32,8 @@ _SHARE = 0.33
 """Share of the bands in which that must be."""
 _HALF = 0.5
 """Share of the spectra of the last tenth of a second in which that must be."""
+_FIRST = 0.25
+"""Power of an echo against what was played, while nothing is known of it."""
 _DEC = 0.15
 """Powers of ten that a room's sound loses in 16 ms: 40 dB in 0.4 s."""
 _SPAN = 10
@@ -77,9 +79,7 @@ class Echo:
             return self._sound(mine), True  # nothing was played that could come back now
         if self._count % 8 == 0 or self._loss is None:
             self._learn()
-        if self._loss is None:
-            return self._sound(0 * mine), False  # the first moments of the first sound ever played: not known yet how it comes back
-        echo = self._expected(len(mine)) * 10**self._loss
+        echo = self._echo(len(mine))
         gains = np.sqrt(np.maximum(_LEFT, 1 - 10 ** (_OVER / 10) * echo / bands[0]))
         turned = np.array([np.interp(self._places, np.arange(len(row)), row) for row in gains])
         return self._sound(mine * turned), self._foreign()
@@ -143,12 +143,16 @@ class Echo:
                 spread[-len(row) :] = np.maximum(spread[-len(row) :], weight * row)
         return spread[-count:]
 
+    def _echo(self, count: int) -> NDArray[np.float64]:
+        """Return what should be arriving of what was played in the last `count` spectra."""
+        if self._loss is None:  # the first moments of the first sound: it may come at any time, and not much weaker
+            return np.repeat(_FIRST * self._played[-_LONGEST:].max(axis=0, keepdims=True), count, axis=0)
+        return np.asarray(self._expected(count) * 10**self._loss, np.float64)
+
     def _foreign(self) -> bool:
         """Return whether the last tenth of a second rises above what is expected."""
-        assert self._loss is not None
         count = 6
-        expected = self._expected(count) * 10**self._loss
         mine = self._heard[-count:]
-        over = 10 * np.log10(mine / (expected + 4 * self._floor + _SILENT))
+        over = 10 * np.log10(mine / (self._echo(count) + 4 * self._floor + _SILENT))
         bands = over > _OVER
         return bool((bands.mean(axis=1) > _SHARE).mean() > _HALF)

@@ -298,7 +298,7 @@ def _house(
         seen_faces(faces),
         {name: value for name, value in chosen.items() if value is not None},
         chats(chat, docs, settings),
-        ears(asr or settings.asr),
+        ears(asr or settings.asr, chosen.get("lang")),
         limits,
         Path() if uploads else None,
         [as_ice(server) for server in ice or ()],

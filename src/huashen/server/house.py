@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from huashen import registry, studio, weights
+from huashen import config, registry, studio, weights
 from huashen.config import Settings
 from huashen.errors import HuashenError, InputError, NoFaceError, TooLargeError, UnreadableError
 from huashen.words import tr
@@ -324,11 +324,13 @@ def chats(name: str | None, docs: Path | None, settings: Settings) -> "dict[str,
     return found
 
 
-def ears(name: str | None) -> "Callable[[], Ears] | None":
+def ears(name: str | None, lang: str | None = None) -> "Callable[[], Ears] | None":
     """Return what builds a session's ears; None when nobody is to listen.
 
     Args:
         name: the recogniser, and its model behind a colon where it needs one ("sherpa-onnx:/models/sense-voice"); "none": nobody listens.
+            Without it PocketSphinx, which knows English only; for Chinese Whisper, where it and its model are here.
+        lang: what people will speak; found out from the sound without it.
 
     Raises:
         InputError, MissingError: that recogniser cannot be had.
@@ -337,8 +339,13 @@ def ears(name: str | None) -> "Callable[[], Ears] | None":
         return None
     from huashen.asr.ears import Ears
 
-    engine, _, model = (name or "pocketsphinx").partition(":")
-    recognizer = registry.load("asr", engine, **({"model": model} if model else {}))
+    if name is None:
+        chinese = (lang or config.language()).startswith("zh")
+        whisper = registry.table("asr").get("faster-whisper")
+        name = whisper.name if chinese and not registry.missing(whisper) and weights.present("whisper_base") else "pocketsphinx"
+    engine, _, model = name.partition(":")
+    options = {"model": model, "lang": lang if engine != "pocketsphinx" else None}
+    recognizer = registry.load("asr", engine, **{key: value for key, value in options.items() if value})
     return lambda: Ears(recognizer)
 
 
