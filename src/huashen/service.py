@@ -1,9 +1,10 @@
-"""OpenAI's published protocol for chat, from the client's side: one request, its stream of server-sent events, its failures."""
+"""Services that are asked over HTTP: one request, its answer or its stream of server-sent events as OpenAI publishes them, its failures."""
 
 import email.utils
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ MAX_ANSWER = 200_000
 """Characters of an answer; a server that never ends is cut off there."""
 MAX_LINE = 1_000_000
 """Characters of one event."""
+MOST = 50_000_000
+"""Bytes of one answer that is no stream."""
 
 
 class Line:
@@ -59,16 +62,20 @@ class Line:
 
 
 class Service:
-    """A server that speaks OpenAI's protocol; keeps idle connections for the next request.
+    """A server that is asked over HTTP; keeps idle connections for the next request.
 
     Args:
         base_url: such as https://api.openai.com/v1 or http://127.0.0.1:11434/v1.
         key: sent as a bearer token; empty: none is sent. Never shown in a text or a log.
         timeout: longest silence of the server in seconds.
         retries: further tries after 429, 5xx or a failed connection, as long as nothing of the answer has come.
+        header: what the key is sent as, where that is not a bearer token.
+
+    Raises:
+        InputError: the address is none.
     """
 
-    def __init__(self, base_url: str, key: str, *, timeout: float, retries: int) -> None:
+    def __init__(self, base_url: str, key: str = "", *, timeout: float = 60.0, retries: int = 2, header: str = "") -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(tr(
@@ -79,11 +86,13 @@ class Service:
         self.shown = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
         """The address as texts show it: without user, password and query."""
         self._key = key
+        self._header = header
         self._timeout = timeout
         self._retries = retries
         self._local = parts.hostname in ("localhost", "127.0.0.1", "::1")  # a proxy set for the web does not serve this machine
         self._idle: list[Line] = []
         self._lock = threading.Lock()
+        weakref.finalize(self, _close, self._idle)
 
     def _line(self) -> Line:
         with self._lock:
@@ -101,9 +110,8 @@ class Service:
     def close(self) -> None:
         """Close the idle connections."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for line in idle:
-            line.client.close()
+            idle = [self._idle.pop() for _ in range(len(self._idle))]
+        _close(idle)
 
     def stream(self, body: Mapping[str, Any]) -> tuple[Iterator[str], Callable[[], None]]:
         """Return the pieces of an answer as they come, and a function that stops them from any thread.
@@ -162,10 +170,22 @@ class Service:
 
         Args:
             path: below the base address, such as "/embeddings".
-            request: what httpx takes: json, data, files.
+            request: what httpx takes: json, data, files, params.
 
         Raises:
             EngineError: the service cannot be reached, refuses, or answers something else than JSON.
+        """
+        return self._json(self.send(path, **request).text)
+
+    def send(self, path: str, **request: Any) -> "httpx.Response":
+        """Send a request and return its answer, whole.
+
+        Args:
+            path: below the base address.
+            request: what httpx takes: json, data, files, params.
+
+        Raises:
+            EngineError: the service cannot be reached, refuses, or answers too much; in one line.
         """
         import httpx
 
@@ -174,7 +194,8 @@ class Service:
             for left in range(self._retries, -1, -1):
                 wait = 0.5 * 2 ** (self._retries - left)
                 try:
-                    response = line.client.post(f"{self.base_url}{path}", headers=self._headers(), **request)
+                    with line.client.stream("POST", f"{self.base_url}{path}", headers=self._headers(), **request) as reply:
+                        response = self._whole(reply)
                 except httpx.ConnectError as failed:
                     if not left:
                         raise self._failure(failed) from failed
@@ -182,7 +203,7 @@ class Service:
                     raise self._failure(failed) from failed
                 else:
                     if response.status_code == 200:
-                        return self._json(response.text)
+                        return response
                     asked = _retry_after(response)
                     if not left or not _worth_another(response.status_code) or (asked or 0) > PATIENCE:
                         raise self._refusal(response)
@@ -192,8 +213,23 @@ class Service:
             self._keep(line)
         raise AssertionError  # the last try returns or raises
 
+    def _whole(self, reply: "httpx.Response") -> "httpx.Response":
+        """Return an answer with all its contents, if these are not too much."""
+        import httpx
+
+        contents = bytearray()
+        for piece in reply.iter_bytes():
+            contents += piece
+            if len(contents) > MOST:
+                raise EngineError(tr(f"{self.shown} answered more than {MOST} bytes", f"{self.shown} 的回答超过 {MOST} 字节"))
+        unfit = ("content-encoding", "content-length", "transfer-encoding")  # they told of the contents as they came
+        headers = [(name, value) for name, value in reply.headers.items() if name.lower() not in unfit]
+        return httpx.Response(reply.status_code, headers=headers, content=bytes(contents))
+
     def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        if not self._key:
+            return {}
+        return {self._header: self._key} if self._header else {"Authorization": f"Bearer {self._key}"}
 
     def _pieces(self, response: "httpx.Response") -> Iterator[str]:
         """Yield the pieces of text in a response."""
@@ -274,6 +310,11 @@ class Service:
             f"the connection to {self.shown} broke ({type(error).__name__}); ask again",
             f"与 {self.shown} 的连接中断（{type(error).__name__}）；请重新提问",
         ))  # fmt: skip
+
+
+def _close(lines: list[Line]) -> None:
+    for line in lines:
+        line.client.close()
 
 
 def events(lines: Iterable[str]) -> Iterator[str]:

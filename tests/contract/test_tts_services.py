@@ -132,13 +132,38 @@ def test_sentences_are_asked_for_one_at_a_time(engine: Any, services: Services) 
 
 
 @each
+def test_what_is_left_off_is_not_asked_for(engine: Any, services: Services) -> None:
+    stream = engine.speak("One sentence. " * 50)
+    next(stream)
+    stream.close()
+    assert len(services.asked) == 1
+    assert [speech.text for speech in engine.speak("And again.")] == ["And again."]
+
+
+@pytest.mark.parametrize("engine", ["openai", "elevenlabs"], indirect=True)
+def test_a_busy_service_is_asked_again(engine: Any, services: Services) -> None:
+    answers = [429, 503]
+
+    def busy() -> web.Response:
+        status = answers.pop()
+        services.broken = busy if answers else None
+        return web.Response(status=status, headers={"Retry-After": "0"})
+
+    services.broken = busy
+    assert next(engine.speak("Hello.")).audio.seconds > 0.3
+    assert len(services.asked) == 3
+
+
+@each
 @pytest.mark.filterwarnings("ignore")  # a connection that breaks leaves warnings of the libraries
 def test_failures_are_told_in_one_line_without_the_key(engine: Any, services: Services) -> None:
     eleven = type(engine).__name__ == "ElevenLabs"
     own = "el-secret" if eleven else "sk-secret"
     answers = [
         lambda: web.Response(status=401, text='{"error": {"message": "bad key %s-secret-1234"}}' % ("el" if eleven else "sk")),
-        lambda: web.Response(status=503, text="overloaded"),
+        lambda: web.Response(status=429, text="too many", headers={"Retry-After": "0"}),
+        lambda: web.Response(status=503, text="overloaded", headers={"Retry-After": "0"}),
+        lambda: web.Response(body=b"RIFF\x00\x00garbage", content_type="text/plain"),
         lambda: web.Response(text="<html>this is a proxy</html>"),
     ]
     for answer in answers:

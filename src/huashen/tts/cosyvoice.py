@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from huashen import config
 from huashen.errors import EngineError, InputError
+from huashen.service import Service
 from huashen.tts import cloned
-from huashen.tts.remote import Said, Server, pcm, speak, speed_within
+from huashen.tts.remote import Said, pcm, speak, speed_within
 from huashen.types import Speech
 from huashen.words import tr
 
@@ -44,7 +45,7 @@ class CosyVoice:
             raise InputError(
                 tr(f"sample_rate cannot be {sample_rate}; it is 22050 or 24000", f"sample_rate 不能是 {sample_rate}；应为 22050 或 24000")
             )
-        self._server = Server("CosyVoice", base_url or config.speech_url() or "http://127.0.0.1:50000")
+        self._service = Service(base_url or config.speech_url() or "http://127.0.0.1:50000")
         self._recording: bytes | None = None
         self._prompt = ""
         if self._voice in cloned.names() or self._voice.lower().endswith((".wav", ".mp3", ".m4a", ".flac")):
@@ -69,14 +70,14 @@ class CosyVoice:
         if self._recording is None:
             tongue = {"en": "英文"}.get(lang.split("-")[0], "中文")
             speaker = {"female": tongue + "女", "male": tongue + "男"}.get(self._voice, self._voice)
-            answer = self._server.post("/inference_sft", data={**form, "spk_id": speaker})
+            answer = self._service.send("/inference_sft", data={**form, "spk_id": speaker})
         else:
             recording = {"prompt_wav": ("prompt.wav", self._recording, "audio/wav")}
             if self._prompt:
-                answer = self._server.post("/inference_zero_shot", data={**form, "prompt_text": self._prompt}, files=recording)
+                answer = self._service.send("/inference_zero_shot", data={**form, "prompt_text": self._prompt}, files=recording)
             else:
-                answer = self._server.post("/inference_cross_lingual", data=form, files=recording)
+                answer = self._service.send("/inference_cross_lingual", data=form, files=recording)
         kind = answer.headers.get("content-type", "")
         if kind.startswith(("text/", "application/json")):  # bare samples have no mark by which they could be told from anything else
-            raise EngineError(tr(f"{self._server.shown} answered {kind}, not sound", f"{self._server.shown} 返回的是 {kind}，不是声音"))
+            raise EngineError(tr(f"{self._service.shown} answered {kind}, not sound", f"{self._service.shown} 返回的是 {kind}，不是声音"))
         return Said(pcm(answer.content), self._own)

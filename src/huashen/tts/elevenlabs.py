@@ -7,7 +7,8 @@ from typing import Any
 
 from huashen import config
 from huashen.errors import EngineError, MissingPartError
-from huashen.tts.remote import Said, Server, decoded, speak, speed_within
+from huashen.service import Service
+from huashen.tts.remote import Said, decoded, speak, speed_within
 from huashen.types import Speech
 from huashen.words import tr
 
@@ -49,7 +50,7 @@ class ElevenLabs:
         self._voice = VOICES.get(voice or "female", voice or "")
         self._lang = lang or ""
         self._model = model
-        self._server = Server("ElevenLabs", base_url or config.speech_url() or "https://api.elevenlabs.io", {"xi-api-key": token})
+        self._service = Service(base_url or config.speech_url() or "https://api.elevenlabs.io", token, header="xi-api-key")
 
     def voices(self) -> list[str]:
         """Return the names known without asking; any voice's id will do."""
@@ -69,7 +70,7 @@ class ElevenLabs:
         if self._lang and "multilingual_v2" not in self._model:
             body["language_code"] = self._lang.split("-")[0]
         path = f"/v1/text-to-speech/{self._voice}/with-timestamps"
-        answer = self._server.post(path, json=body, params={"output_format": "mp3_44100_128"})
+        answer = self._service.send(path, json=body, params={"output_format": "mp3_44100_128"})
         try:
             value = answer.json()
             contents = base64.b64decode(value["audio_base64"], validate=True)
@@ -78,8 +79,8 @@ class ElevenLabs:
             times = tuple((str(c), float(a), float(b)) for c, a, b in zip(*rows, strict=True))
         except (ValueError, KeyError, TypeError, binascii.Error) as error:
             raise EngineError(tr(
-                f"{self._server.shown} answered something that is not ElevenLabs' protocol",
-                    f"{self._server.shown} 的回答不符合 ElevenLabs 协议"
+                f"{self._service.shown} answered something that is not ElevenLabs' protocol",
+                    f"{self._service.shown} 的回答不符合 ElevenLabs 协议"
             )) from error  # fmt: skip
-        samples, rate = decoded(contents, self._server.shown)
+        samples, rate = decoded(contents, self._service.shown)
         return Said(samples, rate, times)

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from huashen import config
 from huashen.errors import InputError
+from huashen.service import Service
 from huashen.tts import cloned
-from huashen.tts.remote import Said, Server, decoded, speak, speed_within
+from huashen.tts.remote import Said, decoded, speak, speed_within
 from huashen.types import Speech
 from huashen.words import tr
 
@@ -39,7 +40,7 @@ class GptSovits:
         self._voice = cloned.find(voice)
         self._lang = lang or ""
         self._speed = speed_within(speed)
-        self._server = Server("GPT-SoVITS", base_url or config.speech_url() or "http://127.0.0.1:9880")
+        self._service = Service(base_url or config.speech_url() or "http://127.0.0.1:9880")
 
     def voices(self) -> list[str]:
         """Return the voices that were taken in."""
@@ -61,4 +62,4 @@ class GptSovits:
             "prompt_lang": LANGUAGES.get(self._voice.lang.split("-")[0].lower(), "zh"), "speed_factor": self._speed, "media_type": "wav",
             "streaming_mode": False, "text_split_method": "cut0",
         }  # fmt: skip
-        return Said(*decoded(self._server.post("/tts", json=body).content, self._server.shown))
+        return Said(*decoded(self._service.send("/tts", json=body).content, self._service.shown))

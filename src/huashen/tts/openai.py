@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from huashen import config
-from huashen.tts.remote import Said, Server, decoded, speak, speed_within
+from huashen.service import Service
+from huashen.tts.remote import Said, decoded, speak, speed_within
 from huashen.types import Speech
 
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "fable", "nova", "onyx", "sage", "shimmer", "verse")
@@ -40,7 +41,7 @@ class OpenAISpeech:
         self._model = model
         url = base_url or config.speech_url() or config.service_url() or "https://api.openai.com/v1"
         token = config.service_key() if key is None else key
-        self._server = Server("OpenAI", url, {"Authorization": f"Bearer {token}"} if token else {})
+        self._service = Service(url, token)
 
     def voices(self) -> list[str]:
         """Return OpenAI's voices; another server's are its own."""
@@ -57,4 +58,4 @@ class OpenAISpeech:
 
     def _say(self, sentence: str, lang: str) -> Said:
         body = {"model": self._model, "voice": self._voice, "input": sentence, "response_format": "wav", "speed": self._speed}
-        return Said(*decoded(self._server.post("/audio/speech", json=body).content, self._server.shown))
+        return Said(*decoded(self._service.send("/audio/speech", json=body).content, self._service.shown))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from huashen import config
 from huashen.errors import EngineError, UnknownEngineError
-from huashen.tts.remote import Said, Server, decoded, speak, speed_within
+from huashen.service import Service
+from huashen.tts.remote import Said, decoded, speak, speed_within
 from huashen.types import Speech
 from huashen.words import tr
 
@@ -40,7 +41,7 @@ class PaddleSpeech:
         self._speaker = int(number)
         self._lang = lang or ""
         self._speed = speed_within(speed)
-        self._server = Server("PaddleSpeech", base_url or config.speech_url() or "http://127.0.0.1:8090")
+        self._service = Service(base_url or config.speech_url() or "http://127.0.0.1:8090")
 
     def voices(self) -> list[str]:
         """Return the name known without asking; any speaker's number will do."""
@@ -57,7 +58,7 @@ class PaddleSpeech:
 
     def _say(self, sentence: str, lang: str) -> Said:
         body = {"text": sentence, "spk_id": self._speaker, "speed": self._speed, "volume": 1.0, "sample_rate": 0, "save_path": ""}
-        answer = self._server.post("/paddlespeech/tts", json=body)
+        answer = self._service.send("/paddlespeech/tts", json=body)
         try:
             value = answer.json()
             if not value["success"]:
@@ -66,7 +67,7 @@ class PaddleSpeech:
             contents = base64.b64decode(value["result"]["audio"], validate=True)
         except (ValueError, KeyError, TypeError, binascii.Error) as error:
             raise EngineError(tr(
-                f"{self._server.shown} answered something that is not PaddleSpeech's protocol",
-                    f"{self._server.shown} 的回答不符合 PaddleSpeech 协议"
+                f"{self._service.shown} answered something that is not PaddleSpeech's protocol",
+                    f"{self._service.shown} 的回答不符合 PaddleSpeech 协议"
             )) from error  # fmt: skip
-        return Said(*decoded(contents, self._server.shown))
+        return Said(*decoded(contents, self._service.shown))

@@ -5,11 +5,8 @@ These voices do not tell their phones, so their speech is not `aligned`: the fac
 
 import io
 import re
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -19,9 +16,6 @@ from huashen.tts.loudness import LEVEL, limit, loudness
 from huashen.types import Audio, Floats, Mark, Speech
 from huashen.words import tr
 
-if TYPE_CHECKING:
-    import httpx
-
 RATE = 24_000
 """Hz of what comes out, whatever comes in: most of these voices' own."""
 LEAD, PAUSE, SHORT_PAUSE = 0.05, 0.30, 0.15
@@ -30,10 +24,6 @@ FLOOR = 10 ** (-45 / 20)
 """What is below this at either end (-45 dB of the loudest) is silence."""
 LOUDEST = 8.0
 """The most by which a voice is amplified."""
-CONNECT, PATIENCE = 5.0, 60.0
-"""Seconds to wait for a connection, and for the next byte."""
-MOST = 50_000_000
-"""Bytes of one sentence's answer."""
 
 
 @dataclass(frozen=True)
@@ -161,79 +151,6 @@ def decoded(contents: bytes, source: str) -> tuple[Floats, int]:
 def pcm(contents: bytes) -> Floats:
     """Return 16 bit little-endian samples as floats."""
     return np.frombuffer(contents[: len(contents) // 2 * 2], "<i2").astype(np.float32) / np.float32(32768)
-
-
-class Server:
-    """A service that is asked over HTTP; its key is shown in no text.
-
-    Args:
-        name: what texts call it.
-        url: such as http://127.0.0.1:9880.
-        headers: sent with every request.
-
-    Raises:
-        InputError: the address is none.
-    """
-
-    def __init__(self, name: str, url: str, headers: Mapping[str, str] | None = None) -> None:
-        import httpx
-
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(tr(
-                f"the address of {name} cannot be '{url}'; give one such as http://127.0.0.1:9880",
-                f"{name} 的地址不能是“{url}”；请给出类似 http://127.0.0.1:9880 的地址",
-            ))  # fmt: skip
-        self.name = name
-        self.shown = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        self._secrets = [value for value in (headers or {}).values() if len(value) > 7]
-        self._client = httpx.Client(
-            base_url=url.rstrip("/"), headers=dict(headers or {}), timeout=httpx.Timeout(PATIENCE, connect=CONNECT),
-            follow_redirects=False, trust_env=not local,
-        )  # fmt: skip
-        weakref.finalize(self, self._client.close)
-
-    def post(self, path: str, **request: Any) -> "httpx.Response":
-        """Send a request and return the answer, whole.
-
-        Args:
-            path: below the address.
-            request: what httpx takes: json, data, files, params, headers.
-
-        Raises:
-            EngineError: it cannot be reached, refuses, or answers too much; in one line.
-        """
-        import httpx
-
-        try:
-            with self._client.stream("POST", path, **request) as response:
-                contents = bytearray()
-                for piece in response.iter_bytes():
-                    contents += piece
-                    if len(contents) > MOST:
-                        raise EngineError(tr(f"{self.shown} answered more than {MOST} bytes", f"{self.shown} 的回答超过 {MOST} 字节"))
-        except httpx.HTTPError as error:
-            raise EngineError(tr(
-                f"{self.name} at {self.shown} cannot be reached ({type(error).__name__}); is it running?",
-                f"无法连接 {self.shown} 的 {self.name}（{type(error).__name__}）；它在运行吗？",
-            )) from error  # fmt: skip
-        if response.status_code != 200:
-            said = " ".join(contents[:300].decode("utf-8", "replace").split())
-            for secret in self._secrets:
-                said = said.replace(secret, "…").replace(secret.removeprefix("Bearer "), "…")
-            raise EngineError(tr(
-                f"{self.name} at {self.shown} refused with {response.status_code}: {said}",
-                f"{self.shown} 的 {self.name} 拒绝了请求（{response.status_code}）：{said}",
-            ))  # fmt: skip
-        return httpx.Response(200, headers=_plain(response.headers), content=bytes(contents))
-
-
-def _plain(headers: "httpx.Headers") -> list[tuple[str, str]]:
-    """Return headers without those that no longer fit the contents."""
-    return [
-        (name, value) for name, value in headers.items() if name.lower() not in ("content-encoding", "content-length", "transfer-encoding")
-    ]
 
 
 def resampled(samples: Floats, rate: int, wanted: int) -> Floats:
