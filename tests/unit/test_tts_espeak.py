@@ -7,12 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
+import huashen
 from huashen.errors import EngineError, InputError, UnknownEngineError
 from huashen.tts import espeak
 from huashen.tts.espeak import Espeak
@@ -206,3 +208,13 @@ def test_the_library_is_not_loaded_into_the_caller() -> None:
         pytest.skip("needs /proc/self/maps")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_languages_follow_each_other_without_a_stop() -> None:
+    """Where Chinese and English meet without a comma, no more is silent than a stop's closure and a breath."""
+    speech = next(huashen.load("tts", "espeak", lang="zh").speak("请打开 Settings 里的 Wi-Fi 看看这个 app 很 cool 吧。"))
+    words = [mark for mark in speech.marks if mark.kind == "word"]
+    gaps = [b.start - a.end for a, b in pairwise(words) if a.text.isascii() != b.text.isascii()]
+    assert len(gaps) == 8
+    assert max(gaps) < 0.13
+    assert np.median(gaps) < 0.08

@@ -40,6 +40,8 @@ from huashen.words import tr
 RATE = 22050
 PAUSE, SHORT_PAUSE, LEAD, RUN_GAP = 0.30, 0.15, 0.05, 0.04
 """Seconds of silence after a sentence, after a sentence cut at a comma, before one, and between two languages."""
+FADED = 0.012
+"""What a voice fades to in 0.1 s after its last sound; between two languages that would be heard as a stop."""
 PATIENCE = 30.0
 """Seconds a sentence may take; it usually takes 10 ms."""
 
@@ -277,7 +279,7 @@ class Espeak:
         voice = self._voice(lang)
         written = part.text if last else re.sub(r"[\s.。]*$", ",", part.text)  # not the fall of an ending in the middle of a sentence
         answer, sound = self._ask(voice, written)
-        said = _trim(answer, _floats(sound), part)
+        said = _trim(answer, _floats(sound), part, tail=0.003 if last else FADED)
         return replace(said, samples=limit(said.samples * self._gain(voice)))
 
     def _ask(self, language: str, text: str) -> tuple[dict[str, Any], bytes]:
@@ -336,14 +338,15 @@ def _floats(sound: bytes) -> Floats:
     return np.frombuffer(sound, "<i2").astype(np.float32) / np.float32(32768)
 
 
-def _trim(answer: dict[str, Any], sound: Floats, part: texts.Spoken) -> _Said:
-    """Cut the silence off both ends and make marks of the events."""
+def _trim(answer: dict[str, Any], sound: Floats, part: texts.Spoken, *, tail: float) -> _Said:
+    """Cut the silence off both ends, at the last what is below `tail`, and make marks of the events."""
     heard = np.flatnonzero(np.abs(sound) > 0.003)
     if not len(heard):
         return _Said(np.zeros(0, np.float32), [], [])
     begin = max(int(heard[0]) - RATE // 100, 0)
-    end = min(int(heard[-1]) + RATE // 50, len(sound))
-    samples = sound[begin:end]
+    end = min(int(np.flatnonzero(np.abs(sound) > min(tail, float(np.abs(sound).max()) / 2))[-1]) + RATE // 50, len(sound))
+    samples = sound[begin:end].copy()
+    samples[-RATE // 100 :] *= np.linspace(1, 0, len(samples[-RATE // 100 :]), dtype=np.float32)
     phones = _phones(answer["phones"], begin, len(samples))
     words = _words(answer["words"], phones, part, begin)
     phones = _closures(phones, samples)
