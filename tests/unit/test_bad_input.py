@@ -315,6 +315,6 @@ def test_odd_sizes_become_even(place: Path, astronaut: Image.Image, capsys: pyte
 
 
 def test_a_reader_that_goes_away_is_no_error_worth_words(place: Path) -> None:
-    line = f"{sys.executable} -m huashen voices | head -n 1"
+    line = f"{sys.executable} -m huashen voices --tts espeak | head -n 1"
     ran = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert (ran.stdout, ran.stderr) == ("female\n", "")

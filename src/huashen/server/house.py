@@ -1,6 +1,7 @@
 """What a server offers - faces, voices, engines, answers, ears - and its limits."""
 
 import hashlib
+import inspect
 import ipaddress
 import secrets
 import threading
@@ -277,6 +278,9 @@ def _voiced(entry: registry.Entry) -> dict[str, Any]:
 def _voices(engine: str) -> tuple[str, ...] | None:
     """Return the few voices that a page offers of an engine, None where it lacks a model, a key or a server; asked once."""
     try:
+        kind = registry.table("tts").load(engine)
+        if isinstance(inspect.getattr_static(kind, "voices"), staticmethod):  # known without loading a network
+            return tuple(kind.voices()[:60])
         speaker = registry.load("tts", engine)
     except HuashenError:
         return None
