@@ -111,3 +111,22 @@ def test_the_user_is_heard_in_a_fans_noise() -> None:
         found = events(sounds.mixed(6, (0, sounds.fan(6, 1, level=0.08 * 10 ** (-ratio / 20))), (2.5, user())))
         assert [kind for kind, _ in found] == ["stir", "speech_started", "final"]
         assert 2.5 < began(found)[0] < 3.2
+
+
+def test_chinese_is_heard_by_whisper_where_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huashen.server import house
+
+    asked: list[tuple[str, dict[str, str]]] = []
+    monkeypatch.setattr(house.registry, "load", lambda capability, name, **options: asked.append((name, options)))
+    monkeypatch.setattr(house.registry, "missing", lambda entry: [])
+    for present in (True, False):
+        monkeypatch.setattr(house.weights, "present", lambda name, present=present: present)
+        house.ears(None, "zh-CN")
+    house.ears(None, "en")
+    house.ears("sherpa-onnx:/models/sense-voice", "zh")
+    house.ears("pocketsphinx", "zh")  # it takes no language but English, and is asked for none
+    assert house.ears("none") is None
+    assert asked == [
+        ("faster-whisper", {"lang": "zh-CN"}), ("pocketsphinx", {}), ("pocketsphinx", {}),
+        ("sherpa-onnx", {"model": "/models/sense-voice", "lang": "zh"}), ("pocketsphinx", {}),
+    ]  # fmt: skip
