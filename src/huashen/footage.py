@@ -31,6 +31,8 @@ from numpy.typing import NDArray
 
 from huashen import config, media
 from huashen.errors import NoFaceError, OutputError
+from huashen.shots import one_person
+from huashen.trail import RECORD, tracked
 from huashen.types import Box, Face, Floats, Image, Landmarks
 from huashen.words import tr
 
@@ -41,6 +43,8 @@ BLOCK = 96_000_000
 """Bytes of frames held while a clip runs backwards."""
 MATERIAL = 400_000_000
 """Bytes of mouths kept; a longer clip gives those of its beginning."""
+SPARE = 100_000_000
+"""Bytes left free on the disk."""
 SHORTEST = 5
 """Frames with a face that a clip must have."""
 SURE, LATE = 0.8, 0.03
@@ -245,7 +249,7 @@ def prepare(
 
     Args:
         path: a video.
-        which: the face that speaks. By a picture of the one meant, stretches in which somebody else is followed are left as they are.
+        which: the face that speaks; the one seen longest without. Stretches in which only somebody else is seen are left as they are.
         box: x0, y0, x1, y1: the face whose middle is nearest to that of this box.
         folder: where to keep it; among the clips given as files without.
         progress: called with the frames and seconds that are done, and the seconds of the whole.
@@ -256,12 +260,12 @@ def prepare(
         UnreadableError: it cannot be read.
     """
     from huashen.face.likeness import choose
-    from huashen.trail import tracked
 
     place = folder or cached(path, which=which, box=box)
     if (place / "manifest.json").is_file():
         os.utime(place / "manifest.json")  # used now: what was not for longest goes first
         return opened(place, path)
+    check_room(path)
     if box is not None:
         which = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
     logger.info("following the face through %s", path)
@@ -279,6 +283,8 @@ def prepare(
     votes = {int(k): bool(cast[k]) for k in np.flatnonzero(cast >= 0)}
     if votes:
         points = np.where(_meant(votes, len(points))[:, None, None], points, np.float32(np.nan))
+    elif chosen is None:
+        points = one_person(path, points, np.asarray(records["cuts"]), media.read_video(path).fps, first=which is not None)
     try:
         clip = keep(place, path, points)
     except NoFaceError:
@@ -288,6 +294,38 @@ def prepare(
     if folder is None:
         tidy(place)
     return clip
+
+
+def needed(path: Path) -> int:
+    """Return about how many bytes preparing a clip takes on the disk; what is known of it beforehand, 0 where it does not say."""
+    found = media.probe(path)
+    frames = round(found.seconds * float(found.fps))
+    # A face half as high as the picture has its eyes a quarter of that apart.
+    mouth = 3 * 2 * ACROSS * (ABOVE + BELOW) * (min(found.size) / 8) ** 2
+    return frames * (RECORD.itemsize + 478 * 12) + round(min(MATERIAL, frames * mouth))
+
+
+def check_room(path: Path, more: int = 0) -> None:
+    """Refuse a clip for which the disk is too small, before it is followed.
+
+    Args:
+        path: the clip.
+        more: bytes that are needed besides.
+
+    Raises:
+        OutputError: it is; the text says what to do.
+        UnreadableError: the clip cannot be read.
+    """
+    where = config.home()
+    where.mkdir(parents=True, exist_ok=True)
+    need, free = needed(path) + more, shutil.disk_usage(where).free
+    if need + SPARE > free:
+        raise OutputError(tr(
+            f"preparing {path} takes about {need / 1e6:.0f} MB in {where}, and {free / 1e6:.0f} MB are free; free some "
+            "(huashen avatar clear), or set HUASHEN_HOME to another disk",
+            f"处理 {path} 约需 {need / 1e6:.0f} MB，而 {where} 仅剩 {free / 1e6:.0f} MB；请腾出空间（huashen avatar clear），"
+            "或把 HUASHEN_HOME 设到其他磁盘",
+        ))  # fmt: skip
 
 
 def _meant(votes: dict[int, bool], count: int) -> NDArray[np.bool_]:

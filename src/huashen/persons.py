@@ -42,8 +42,6 @@ LONGEST = 64
 """Characters of a name."""
 RECORD = 50_000_000
 """Bytes a record of consent may have."""
-SPARE = 200_000_000
-"""Bytes left free on the disk."""
 _RESERVED = {"example", "con", "prn", "aux", "nul", *(f"{port}{k}" for port in ("com", "lpt") for k in range(1, 10))}
 
 Kind = Literal["self", "granted", "fictional", "record", "example"]
@@ -420,17 +418,16 @@ def _broken(name: str, why: str) -> UnreadableError:
 
 def _room(path: Path, found: media.Probe) -> None:
     """Refuse where the disk is short, before any work."""
-    mouths = 0.0
+    size = path.stat().st_size
     if found.kind == "video":
-        side = min(found.size) or 512
-        mouths = min(footage.MATERIAL, 3 * 0.15 * side**2 * float(found.fps or 25) * max(found.seconds, 1.0))
-    need = path.stat().st_size + round(mouths)
+        footage.check_room(path, size)
+        return
     free = shutil.disk_usage(_folder()).free
-    if need + SPARE > free:
+    if size + footage.SPARE > free:
         raise OutputError(tr(
-            f"the avatar needs about {need / 1e9:.1f} GB and {_folder()} has {free / 1e9:.1f} GB left; free some "
+            f"the avatar needs about {size / 1e6:.0f} MB and {_folder()} has {free / 1e6:.0f} MB left; free some "
             "(huashen avatar clear), or set HUASHEN_HOME to another disk",
-            f"该数字人约需 {need / 1e9:.1f} GB，而 {_folder()} 仅剩 {free / 1e9:.1f} GB；请腾出空间（huashen avatar clear），"
+            f"该数字人约需 {size / 1e6:.0f} MB，而 {_folder()} 仅剩 {free / 1e6:.0f} MB；请腾出空间（huashen avatar clear），"
             "或把 HUASHEN_HOME 设到其他磁盘",
         ))  # fmt: skip
 

@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -60,6 +61,10 @@ SIDES = (64, 4096)
 """Smallest and largest side of a video."""
 RATES = (1, 120)
 """Fewest and most frames a second."""
+LONG_SOUND = 2 * 3600.0
+"""Seconds of sound from which it is said beforehand that this will take long."""
+LEAST_BITS = 0.015
+"""Bits for a pixel and a frame that a video has at least: a small estimate, so that nobody is refused for want of room he does not need."""
 QUIET = 10 ** (-50 / 20)
 """Sound that never gets louder than this (-50 dB) has no speech in it."""
 
@@ -265,6 +270,7 @@ def sync(
     told = _Told()
     with _warnings(told) as said:
         told.whole = _heard(Path(sound))
+        _room(goal, _planned(face, size), pace, told.whole)
         key = _key(
             Path(sound), text, lang, captions, face, size, fps, still, seed, which, box, ending, manner, driver, engine, options, stages
         )
@@ -492,6 +498,44 @@ def as_style(
     if style is None:
         return face.style if isinstance(face, Avatar) else None
     return persons.as_style(style, progress=_tracking(progress))
+
+
+def _planned(face: str | os.PathLike[str] | Avatar | Footage, size: str | int | None) -> tuple[int, int]:
+    """Return the size of a video, told from what the file says of itself, before it is read.
+
+    Raises:
+        InputError: there can be no video of it.
+        UnreadableError: there is no such file, or it is no picture and no video.
+    """
+    if isinstance(face, Avatar | Footage):
+        own = face.size if isinstance(face, Footage) else (face.image.shape[1], face.image.shape[0])
+        return as_size(size, own)
+    path = weights.path("astronaut") if face == "example" else Path(face)
+    found = media.probe(path)
+    if found.kind == "sound":
+        raise UnreadableError(tr(f"{path} is sound; a face comes from a picture or a video", f"{path} 是声音；人脸须来自图片或视频"))
+    return as_size(size, found.size)
+
+
+def _room(goal: Path, size: tuple[int, int], fps: Fraction, seconds: float | None) -> None:
+    """Say how long a long video is, and refuse one that the disk cannot hold, before any work."""
+    from huashen.terminal import span
+
+    if not seconds:
+        return
+    if seconds > LONG_SOUND:
+        logger.warning(tr("the sound lasts %s; Ctrl-C keeps what is done, and --resume goes on",
+                          "声音长 %s；按 Ctrl-C 会保留已完成的部分，--resume 可继续"), span(seconds))  # fmt: skip
+    # The pictures lie there twice while the parts are joined, the sound besides.
+    need = seconds * (2 * LEAST_BITS / 8 * size[0] * size[1] * float(fps) + 64_000)
+    free = shutil.disk_usage(goal.resolve().parent).free
+    if need > free:
+        raise OutputError(tr(
+            f"a video of {span(seconds)} at {size[0]}×{size[1]} takes {need / 1e6:.0f} MB or more, and {free / 1e6:.0f} MB are free "
+            f"at {goal.parent}; free some, choose a smaller --size, or write elsewhere",
+            f"{span(seconds)}、{size[0]}×{size[1]} 的视频至少需要 {need / 1e6:.0f} MB，而 {goal.parent} 仅剩 {free / 1e6:.0f} MB；"
+            "请腾出空间、用 --size 选择更小的尺寸，或写到别处",
+        ))  # fmt: skip
 
 
 def _clip_fps(face: str | os.PathLike[str] | Avatar | Footage) -> Fraction | None:

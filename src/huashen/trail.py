@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huashen import media
-from huashen.errors import NoFaceError
+from huashen.errors import NoFaceError, OutputError
 from huashen.face.mediapipe import MediaPipe, Region
 from huashen.face.track import Trail, Which, follow
 from huashen.files import alone, explained
@@ -23,7 +23,7 @@ RECORD = np.dtype([
     ("points", "<f4", (478, 3)), ("region", "<f8", (4,)), ("scene", "<f4", (12, 16, 3)), ("lost", "<i4"), ("cuts", "<i4"), ("vote", "<i4"),
 ])  # fmt: skip
 """Of a frame: the points, NaN without a face; what `Trail` knows, NaN where nothing; a vote of the caller's: 1, 0, or -1 for none."""
-LONG = 120.0
+LONG = 30.0
 """Seconds from which a clip is looked over before it is followed: one without faces is not worth the wait."""
 LOOKS = 60
 """Frames that are looked at then."""
@@ -61,7 +61,7 @@ def tracked(
     if not done and whole is not None and whole > LONG:
         _look_over(path, whole)
     busy = tr(f"another huashen is preparing {path}; wait for it", f"另一个 huashen 正在处理 {path}；请等待其完成")
-    with explained(file), alone(file, busy), _noting(path), file.open("r+b") as stream:
+    with _noting(path), explained(file), alone(file, busy), file.open("r+b") as stream:
         stream.truncate(done * RECORD.itemsize)
         after = None
         found = False
@@ -88,10 +88,10 @@ def tracked(
 
 @contextmanager
 def _noting(path: Path) -> Iterator[None]:
-    """Note on Ctrl-C that what was followed is kept."""
+    """Note on Ctrl-C, and when the disk is full, that what was followed is kept."""
     try:
         yield
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, OutputError) as error:
         error.add_note(tr(f"what was followed of {path} so far is kept; the same command goes on there",
                           f"{path} 已跟踪的部分已保存；再次运行同一命令即可继续"))  # fmt: skip
         raise

@@ -141,10 +141,10 @@ def test_one_that_fails_leaves_the_old_one_and_nothing_else(clip: Path, tmp_path
 
 
 def test_a_short_disk_is_said_before_any_work(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = shutil.disk_usage("/")._replace(free=persons.SPARE)
+    usage = shutil.disk_usage("/")._replace(free=footage.SPARE)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     monkeypatch.setattr("huashen.face.track.track", lambda *_, **__: pytest.fail("work began"))
-    with pytest.raises(OutputError, match=r"needs about .* GB and .* has 0\.2 GB left"):
+    with pytest.raises(OutputError, match=r"takes about .* MB in .*, and 100 MB are free"):
         persons.make("anna", clip, consent=SELF)
     assert persons.names() == []
 
