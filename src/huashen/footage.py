@@ -57,8 +57,10 @@ FRONTAL = 40.0
 """Degrees of yaw beyond which the lips' points are guesses."""
 VOTE = 5
 """Frames between two looks at whether it is still the one meant."""
-TURN = 1.0
+TURN = 2.0
 """Seconds from a clip's end within which it may turn round."""
+_CALM = [33, 263, 6, 10, 234, 454]
+"""Points that move with the head: the eyes' outer corners, the bridge of the nose, forehead, temples."""
 
 
 Which = int | tuple[float, float] | Path
@@ -196,11 +198,12 @@ class Footage:
         reach = min(round(TURN * self.fps), n // 6)
         if reach < 2:
             return 0, n - 1
-        nose = self.points[:, 6, :2] / max(1.0, float(np.nanmedian(np.linalg.norm(self.points[:, 33] - self.points[:, 263], axis=1))))
-        speed = np.linalg.norm(np.gradient(nose, axis=0), axis=1)
-        speed = np.where(np.isfinite(speed), speed, np.inf)
-        begin, end = int(np.argmin(speed[:reach])), n - 1 - int(np.argmin(speed[::-1][:reach]))
-        return begin, end
+        still = np.asarray(self.points[:, _CALM, :2])
+        eyes = float(np.nanmedian(np.linalg.norm(still[:, 0] - still[:, 1], axis=1)))
+        step = np.linalg.norm(np.diff(still, axis=0), axis=2).max(1) / max(eyes, 1.0)  # between a frame and the next
+        step = np.where(np.isfinite(step), step, np.inf)
+        # Turning goes over the last step, or the first, twice: where that is least, it shows least.
+        return int(np.argmin(step[:reach])), n - 1 - int(np.argmin(step[::-1][:reach]))
 
     def images(self, order: Iterable[int]) -> Iterator[Image]:
         """Yield frames of the clip in any order, each a fresh array; neighbours cost least.
@@ -318,8 +321,8 @@ def check_room(path: Path, more: int = 0) -> None:
     """
     where = config.home()
     where.mkdir(parents=True, exist_ok=True)
-    need, free = needed(path) + more, shutil.disk_usage(where).free
-    if need + SPARE > free:
+    need, free = needed(path) + more + SPARE, shutil.disk_usage(where).free
+    if need > free:
         raise OutputError(tr(
             f"preparing {path} takes about {need / 1e6:.0f} MB in {where}, and {free / 1e6:.0f} MB are free; free some "
             "(huashen avatar clear), or set HUASHEN_HOME to another disk",
@@ -390,9 +393,11 @@ def keep(folder: Path, path: Path, points: Floats) -> Footage:
     """
     seen = np.isfinite(points[:, 0, 0])
     if seen.sum() < SHORTEST:
+        shown = int(seen.sum())
         raise NoFaceError(tr(
-            f"{path} shows a face in {int(seen.sum())} of its {len(points)} frames; give a clip that shows it larger or longer",
-            f"{path} 的 {len(points)} 帧中只有 {int(seen.sum())} 帧有人脸；请给出人脸更大、出现更久的视频",
+            f"{path} shows {f'a face in {shown} of its' if shown else 'no face in its'} {len(points)} frames; "
+            "give a clip that shows it larger or longer",
+            f"{path} 的 {len(points)} 帧中{f'只有 {shown} 帧有人脸' if shown else '没有人脸'}；请给出人脸更大、出现更久的视频",
         ))  # fmt: skip
     video = media.read_video(path)
     offset, sure = _timing(path, points, video.fps)

@@ -178,6 +178,7 @@ def say(
     captions, ending = as_subtitles(subtitles), as_end(end)
     face = as_known(face, which=which, box=box)
     goal = as_goal(out, overwrite=overwrite, inputs=(face,), beside=_SUBTITLE_ENDINGS if captions == "file" else ())
+    _planned(face, size)
     own = _clip_fps(face)
     engine = engine or (CLIP_BY if own else None)
     care = as_stages(stages)

@@ -39,6 +39,14 @@ def test_a_clip_goes_there_and_back_one_frame_at_a_time(drawn: Footage) -> None:
     assert order == list(islice(drawn.order(Fraction(25)), 200))
 
 
+def test_a_clip_turns_where_the_head_moves_least(drawn: Footage) -> None:
+    points = np.array(drawn.points)
+    points[:, :, 0] += np.cumsum(np.where(np.isin(np.arange(40), (4, 37)), 0.0, 2.0))[:, None].astype(np.float32)
+    order = list(islice(replace(drawn, points=points).order(Fraction(25)), 120))
+    turns = [b for a, b, c in zip(order, order[1:], order[2:], strict=False) if a == c]
+    assert turns[:3] == [37, 3, 37]  # from 3 to 4 and from 36 to 37 it stands still
+
+
 def test_a_clip_whose_end_is_the_end_is_shown_to_it(drawn: Footage) -> None:
     order = list(islice(replace(drawn, through=True).order(Fraction(25)), 200))
     assert order[:40] == list(range(40))
