@@ -1,6 +1,6 @@
 """How much memory and time long footage takes: minutes of 1080p are followed and made to speak, as `huashen sync` does it.
 
-    python benchmarks/footage.py [--minutes 20] [--size 1920x1080] [--clip FILE] [--keep FOLDER] [--json FILE]
+    python benchmarks/footage.py [--minutes 20] [--speech 20] [--size 1920x1080] [--clip FILE] [--keep FOLDER] [--json FILE]
 
 A loop of the example portrait speaking (or of a real clip, in the middle of a picture of that size) is encoded once, and its packets are
 written again and again until the clip is long enough. Resident memory is read twice a second; drift is the mean of the last minute of
@@ -165,7 +165,8 @@ class Gauge:
 def main() -> int:
     """Print the numbers; return 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=20.0, help="of footage and of speech, 1 or more")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of footage, 1 or more")
+    parser.add_argument("--speech", type=float, help="minutes that are said, 1 or more; as many as of footage without")
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--clip", type=Path, help="a real clip instead of the example portrait")
     parser.add_argument("--keep", type=Path, help="make and leave everything in this folder; a clip that is there is used again")
@@ -179,9 +180,10 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         loop, sound, clip = folder / "loop.mp4", folder / "speech.wav", folder / "long.mp4"
         if not clip.is_file():
-            forever(seconds, sound)
+            forever(seconds, sound)  # what the footage itself sounds like
             media.write_video(there_and_back(given.clip, (width, height)) if given.clip else speaking((width, height)), loop)
             lengthened(loop, sound, clip, seconds)
+        forever(60 * (given.speech or given.minutes), sound)
         shutil.rmtree(folder / "kept", ignore_errors=True)
         gauge = Gauge()
         began, busy = time.monotonic(), time.process_time()
@@ -189,13 +191,13 @@ def main() -> int:
         prepared = time.monotonic() - began, time.process_time() - busy
         made = studio.sync(sound, person, folder / "out.mp4", progress=gauge.show)
         rendered = time.monotonic() - began - prepared[0], time.process_time() - busy - prepared[1]
-    minutes = made.seconds / 60
-    print(f"{minutes:.1f} minutes of {width}×{height} at {made.fps} frames a second, {made.frames} frames")
+    length, minutes = float(len(person) / person.fps) / 60, made.seconds / 60
+    print(f"{length:.1f} minutes of {width}×{height} at {made.fps} frames a second say {minutes:.1f} minutes, {made.frames} frames")
     missed = False
-    for what, (clock, work) in (("track", prepared), ("render", rendered)):
+    for what, (clock, work), long in (("track", prepared, length), ("render", rendered, minutes)):
         drift, peak = gauge.drift(what), gauge.peak[what]
         missed |= drift >= DRIFT or peak >= PEAK
-        print(f"{what:7} {clock / minutes:6.1f} s by the clock, {work / minutes:5.1f} s of the processors for a minute; "
+        print(f"{what:7} {clock / long:6.1f} s by the clock, {work / long:5.1f} s of the processors for a minute; "
               f"drift {drift:+.1f} MB (target < {DRIFT:.0f}), peak {peak:.0f} MB (target < {PEAK:.0f})")  # fmt: skip
     whole = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
     print(f"most of the whole process {whole:.0f} MB, files it reads mapped among it")

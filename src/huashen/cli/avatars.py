@@ -208,9 +208,13 @@ def _told(person: "Person") -> list[str]:
 
     found = person.appraisal
     width, height = person.size
-    length = "" if person.kind == "picture" else f", {terminal.span(person.seconds)}, {person.frames} × 1/{person.fps} s"
+    length = ""
+    if person.kind == "clip":
+        rate = f"{found.fps:.5g}"
+        length = tr(f", {terminal.span(person.seconds)}, {rate} frames a second", f"，{terminal.span(person.seconds)}，每秒 {rate} 帧")
     rows = [
-        (tr("avatar", "数字人"), f"{person.name}: {_kind(person)}, {width}×{height}{length}"),
+        (tr("avatar", "数字人"), tr(f"{person.name}: {_kind(person)}, {width}×{height}{length}",
+                                   f"{person.name}：{_kind(person)}，{width}×{height}{length}")),
         (tr("made", "制作"), tr(f"from {person.source}, {person.made}, Huashen {person.version}",
                                f"来自 {person.source}，{person.made}，化身 {person.version}")),
         (tr("consent", "同意凭证"), person.consent.words()),
