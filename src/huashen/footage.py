@@ -18,8 +18,10 @@ import logging
 import os
 import shutil
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count
@@ -31,6 +33,7 @@ from numpy.typing import NDArray
 
 from huashen import config, media
 from huashen.errors import NoFaceError, OutputError
+from huashen.files import alone
 from huashen.shots import one_person
 from huashen.trail import RECORD, tracked
 from huashen.types import Box, Face, Floats, Image, Landmarks
@@ -45,6 +48,8 @@ MATERIAL = 400_000_000
 """Bytes of mouths kept; a longer clip gives those of its beginning."""
 SPARE = 100_000_000
 """Bytes left free on the disk."""
+FORGOTTEN = 30 * 86400.0
+"""Seconds after which a clip that was followed in part is not gone on with any more."""
 SHORTEST = 5
 """Frames with a face that a clip must have."""
 SURE, LATE = 0.8, 0.03
@@ -299,7 +304,7 @@ def prepare(
     return clip
 
 
-def needed(path: Path) -> int:
+def takes(path: Path) -> int:
     """Return about how many bytes preparing a clip takes on the disk; what is known of it beforehand, 0 where it does not say."""
     found = media.probe(path)
     frames = round(found.seconds * float(found.fps))
@@ -321,7 +326,7 @@ def check_room(path: Path, more: int = 0) -> None:
     """
     where = config.home()
     where.mkdir(parents=True, exist_ok=True)
-    need, free = needed(path) + more + SPARE, shutil.disk_usage(where).free
+    need, free = takes(path) + more + SPARE, shutil.disk_usage(where).free
     if need > free:
         raise OutputError(tr(
             f"preparing {path} takes about {need / 1e6:.0f} MB in {where}, and {free / 1e6:.0f} MB are free; free some "
@@ -368,7 +373,8 @@ def tidy(needed: Path | None = None, *, limit: int | None = None) -> int:
         limit: bytes; `cache` of huashen.toml without.
     """
     limit = config.cache_limit() if limit is None else limit
-    total = freed = 0
+    total = 0
+    freed = _forgotten(everything=not limit)
     for place, size in sorted(kept(), key=lambda one: one[0] != needed):
         total += size
         if total > limit and place != needed:
@@ -377,6 +383,19 @@ def tidy(needed: Path | None = None, *, limit: int | None = None) -> int:
             (place / "manifest.json").unlink(missing_ok=True)  # first, so that a half-deleted one is none
             shutil.rmtree(place, ignore_errors=True)
             logger.info("deleted %s, %d bytes", place, size)
+    return freed
+
+
+def _forgotten(*, everything: bool) -> int:
+    """Delete what was followed of clips and never gone on with, for a month or at all; return the bytes freed."""
+    freed = 0
+    for trail in (config.home() / "footage").glob("*.trail"):
+        state = trail.stat()
+        if not everything and time.time() - state.st_mtime < FORGOTTEN:
+            continue
+        with suppress(OutputError), alone(trail, ""):  # another process is at it
+            trail.unlink(missing_ok=True)
+            freed += state.st_size
     return freed
 
 

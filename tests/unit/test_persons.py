@@ -13,6 +13,7 @@ from PIL import Image as Picture
 from huashen import config, footage, media, persons, studio
 from huashen.avatar import Avatar
 from huashen.errors import InputError, OutputError, UnreadableError
+from huashen.files import alone
 from huashen.footage import Footage
 from huashen.types import Audio, Frame, Image, Style, Video
 
@@ -205,6 +206,20 @@ def test_clips_not_used_for_longest_go_when_there_are_too_many(clip: Path, tmp_p
     assert [place.name[:5] for place, _ in footage.kept()] == ["copy0", "copy2"]
     assert footage.tidy(footage.cached(tmp_path / "copy2.mp4"), limit=0) == sizes[0]
     assert [place.name[:5] for place, _ in footage.kept()] == ["copy2"]
+
+
+def test_clips_followed_in_part_and_forgotten_go(home: Path) -> None:
+    (home / "footage").mkdir(parents=True)
+    old, new = home / "footage" / "old.trail", home / "footage" / "new.trail"
+    for trail in (old, new):
+        trail.write_bytes(b"x" * 100)
+    os.utime(old, (0, 0))
+    assert footage.tidy() == 100
+    assert (old.exists(), new.exists()) == (False, True)
+    with alone(new, "busy"):
+        assert footage.tidy(limit=0) == 0
+    assert footage.tidy(limit=0) == 100
+    assert not new.exists()
 
 
 @pytest.mark.parametrize(("told", "meant"), [("5 GB", 5_000_000_000), ("1.5g", 1_500_000_000), (700, 700), ("20 MB", 20_000_000), ("0", 0)])
