@@ -19,7 +19,7 @@ from pathlib import Path
 
 from huashen.chat import meaning
 from huashen.chat.documents import Passage, passages
-from huashen.chat.faq import THRESHOLD, THRESHOLD_NEAR, Faq
+from huashen.chat.faq import THRESHOLD, Faq
 from huashen.chat.search import Index
 
 QUESTIONS = Path(__file__).resolve().parent.parent / "tests" / "questions"
@@ -59,7 +59,7 @@ def main() -> None:
     """Print a line for each set of documents and each language."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", default="test", help="a folder of tests/questions")
-    parser.add_argument("--threshold", type=float)
+    parser.add_argument("--threshold", type=float, default=THRESHOLD)
     parser.add_argument("--words", action="store_true", help="without sentence embeddings")
     parser.add_argument("--speed", action="store_true", help="measure the time to the first word, over 1,000 passages")
     parser.add_argument("--misses", action="store_true", help="show what went wrong; do not use it on the test set")
@@ -68,11 +68,10 @@ def main() -> None:
     if options.speed:
         speed(embeddings=network is not None)
         return
-    threshold = options.threshold if options.threshold is not None else THRESHOLD_NEAR if network else THRESHOLD
     begun = time.perf_counter()
     whole: dict[str, Counter[str]] = {}
     for folder in sorted((QUESTIONS / options.set).iterdir()):
-        found = counts(folder, network, threshold=threshold, misses=options.misses)
+        found = counts(folder, network, threshold=options.threshold, misses=options.misses)
         show(folder.name, found)
         whole.setdefault(folder.name[:2], Counter()).update(found)
     for lang, found in whole.items():

@@ -95,6 +95,7 @@ class Head(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.zeros(width))
         self.bias = torch.nn.Parameter(torch.tensor(0.5))
         self.scale = torch.nn.Parameter(torch.tensor([20.0, 30.0]))
+        self.none = torch.nn.Parameter(torch.tensor(30.0))
 
     def forward(self, read: Read) -> tuple[torch.Tensor, torch.Tensor]:
         """Return how near the passages are to each question, as a whole and word by word, (questions, passages)."""
@@ -110,13 +111,16 @@ class Head(torch.nn.Module):
 
 
 def trained(reads: Sequence[Read], seed: int = 0) -> Head:
-    """Fit the maps so that of a business's passages the right one comes nearest, and they stay close to where they began."""
+    """Fit the maps so that of a business's passages the right one comes nearest, or none near enough where none is right.
+
+    They stay close to where they began.
+    """
     torch.manual_seed(seed)
     head = Head(reads[0].ask.shape[-1])
     first = {name: value.detach().clone() for name, value in head.named_parameters()}
     mapping = ("words", "whole", "words_mean", "whole_mean")
     maps = [value for name, value in head.named_parameters() if name in mapping]
-    rates = [{"params": maps, "lr": 1e-3}, {"params": [head.weight, head.bias], "lr": 3e-3}, {"params": [head.scale], "lr": 0.2}]
+    rates = [{"params": maps, "lr": 1e-3}, {"params": [head.weight, head.bias], "lr": 3e-3}, {"params": [head.scale, head.none], "lr": 0.2}]
     steps = torch.optim.AdamW(rates, weight_decay=0)
     rounds = 8
     slower = torch.optim.lr_scheduler.CosineAnnealingLR(steps, rounds * len(reads))
@@ -124,8 +128,10 @@ def trained(reads: Sequence[Read], seed: int = 0) -> Head:
     for _ in range(rounds):
         for read in order.sample(list(reads), len(reads)):
             whole, words = head(read)
-            chance = torch.log_softmax(head.scale[0] * whole + head.scale[1] * words, 1)[read.known]
-            loss = -torch.logsumexp(chance.masked_fill(~read.right[read.known], -1e9), 1).mean()
+            near = head.scale[0] * whole + head.scale[1] * words
+            chance = torch.log_softmax(torch.cat([near, head.none.expand(len(near), 1)], 1), 1)
+            right = torch.cat([read.right, ~read.known[:, None]], 1)
+            loss = -torch.logsumexp(chance.masked_fill(~right, -1e9), 1).mean()
             loss = loss + 1e-3 * sum(((value - first[name]) ** 2).sum() for name, value in head.named_parameters() if name in mapping)
             steps.zero_grad()
             loss.backward()
@@ -194,7 +200,7 @@ def main() -> None:
     by_words(every)
     if options.write:
         head = trained(reads)
-        arrays = {name: value.detach().numpy() for name, value in head.named_parameters() if name != "scale"}
+        arrays = {name: value.detach().numpy() for name, value in head.named_parameters() if name not in ("scale", "none")}
         np.savez_compressed(HEAD, **{name: value.astype(np.float16) for name, value in arrays.items()})
         print(f"{HEAD} {HEAD.stat().st_size} bytes")
 
@@ -255,7 +261,7 @@ def fit(every: Sequence[Business], near: Sequence[tuple[np.ndarray, np.ndarray]]
         mine = torch.tensor([row[1] == lang for row in rows])
         known = torch.tensor([row[2] for row in rows])
         first = y[mine & known].mean()
-        for threshold in (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6):
+        for threshold in (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7):
             said = sure >= threshold
             right, wrong = (y * said)[mine & known].mean(), ((1 - y) * said)[mine & known].mean()
             refused = 1 - said[mine & ~known].float().mean()

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 CARD = "multilingual_e5_small"
 MOST = 5000
 """Passages; more would take minutes to read for their meaning."""
+MANY = 150
+"""Passages that take some seconds, which is said."""
 _PREFIX = 3
 """Tokens of "query: " and "passage: " with the begin."""
 _PART = 64
@@ -103,6 +105,8 @@ class Meaning:
         made = _read(kept) if kept else {}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in made}
         wanted = list(missing)
+        if len(wanted) > MANY:
+            logger.warning(tr("reading %d passages for what they mean, once …", "正在理解 %d 段文字的含义，仅此一次…"), len(wanted))
         for start in range(0, len(wanted), _PART):
             part = wanted[start : start + _PART]
             for key, states in zip(part, network.states([f"passage: {missing[key]}" for key in part]), strict=True):

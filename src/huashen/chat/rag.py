@@ -11,7 +11,7 @@ from huashen.errors import InputError
 from huashen.service import Service
 from huashen.words import tr
 
-FLOOR = 0.12
+FLOOR = 0.05
 """How sure a passage has to be to be shown to the model, which judges better than the search."""
 TOLD = (
     "Answer only from the passages below, in your own words. If they do not contain the answer, say honestly that you do not know; "

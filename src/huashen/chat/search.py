@@ -336,8 +336,8 @@ class _Weighed:
 
 CANDIDATES = 30
 """Passages that are looked at for being near in meaning, as a whole or word by word."""
-RANK = (0.81, 1.76, 0.93, 1.14, 0.56, 0.07, 0.49, 0.0, 0.14, 0.13)
-RANK_NEAR = (0.50, 4.75, 1.75, 7.62, 1.43, -0.28, -0.79, 0.43, 0.45, -0.57, 14.72, 8.86)
+RANK = (3.71, 6.42, 1.67, 16.30, 1.95, 0.54, -0.59, 0.93, 0.77, -0.39)
+RANK_NEAR = (0.75, 4.43, 1.73, 9.00, 1.47, -1.13, -0.83, 0.55, 0.44, -0.06, 24.68, 16.00)
 
 
 Near = Callable[[str], tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -355,7 +355,6 @@ class Index:
     def __init__(self, passages: Sequence[Passage], near: Near | None = None) -> None:
         self.passages = tuple(passages)
         self._near = near
-        self.understands = near is not None
         self._postings: dict[str, list[tuple[int, float]]] = {}
         lengths = []
         for number, passage in enumerate(self.passages):
@@ -495,10 +494,10 @@ def _standing(near: tuple[NDArray[np.float32], NDArray[np.float32]], number: int
     return tuple(values)
 
 
-WEIGHTS = (0.94, 0.49, 1.02, 0.66, -3.09, 0.89, 1.76, 0.3)
-BIAS = -2.01
-WEIGHTS_NEAR = (1.45, -1.56, -0.04, -0.02, -0.50, 0.87, 0.41, -0.12, 1.77, 0.76, 3.04, 0.36)
-BIAS_NEAR = -5.05
+WEIGHTS = (1.16, 0.24, 0.19, 0.18, 0.00, 0.75, 2.50, 0.03)
+BIAS = -2.54
+WEIGHTS_NEAR = (1.35, -2.19, 0.53, 0.25, 0.03, 0.87, 0.07, -0.07, 8.83, 0.50, 7.65, 0.45)
+BIAS_NEAR = -13.59
 
 
 def sure(features: Sequence[float]) -> float:
