@@ -7,6 +7,7 @@
     python benchmarks/chat.py --speed         # time to the first word of an answer over 1,000 passages
 
 A question is answered right when the passage that is told holds the expected words and the engine is sure enough of it to say it.
+What it says with the words that it is not sure counts apart, as a right or a wrong hint; a hint does not count as a refusal.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from huashen.chat import meaning
 from huashen.chat.documents import Passage, passages
-from huashen.chat.faq import THRESHOLD, Faq
+from huashen.chat.faq import THRESHOLD, UNSURE, Faq
 from huashen.chat.search import Index
 
 QUESTIONS = Path(__file__).resolve().parent.parent / "tests" / "questions"
@@ -37,18 +38,22 @@ def indexed(told: list[Passage], network: meaning.E5 | None) -> Index:
 
 
 def counts(folder: Path, network: meaning.E5 | None, *, threshold: float, misses: bool = False) -> Counter[str]:
-    """Return how many questions of a folder were answerable, found (right passage first), right (and said), foreign, and refused."""
+    """Return how many questions of a folder were answerable, found (right passage first), right (and said), foreign, refused …"""
     index = indexed(passages(folder / "docs", keep=False), network)
     found: Counter[str] = Counter(passages=len(index.passages))
     for question, expected in asked(folder):
         hits = index.search(question, count=1)
         said = bool(hits) and hits[0].sure >= threshold
+        hinted = bool(hits) and not said and hits[0].sure >= UNSURE
         first = bool(expected and hits) and expected in hits[0].passage.text
         found["answerable" if expected else "foreign"] += 1
         found["found"] += first
         found["right"] += first and said
         found["wrong"] += bool(expected) and said and not first
-        found["refused"] += not expected and not said
+        found["refused"] += not expected and not said and not hinted
+        found["no claim"] += not expected and not said
+        found["right hint"] += first and hinted
+        found["wrong hint"] += bool(expected) and hinted and not first
         if misses and (said != bool(expected) or first != bool(expected)):
             print(f"{'said' if said else 'kept':5} {hits[0].sure if hits else 0:.2f} {question} | wants {expected or 'nothing'} "
                   f"| first: {hits[0].passage.text[:50] if hits else ''!r}")  # fmt: skip
@@ -106,7 +111,9 @@ def show(name: str, found: Counter[str]) -> None:
     """Print one line."""
     whole, foreign = found["answerable"], found["foreign"]
     print(f"{name:16} {found['passages']:4} passages  first {found['found'] / whole:6.1%}  right {found['right'] / whole:6.1%}  "
-          f"wrong {found['wrong'] / whole:6.1%} of {whole}   refused {found['refused'] / max(1, foreign):6.1%} of {foreign}")  # fmt: skip
+          f"wrong {found['wrong'] / whole:6.1%}  hints right {found['right hint'] / whole:6.1%} wrong {found['wrong hint'] / whole:6.1%} "
+          f"of {whole}   refused {found['refused'] / max(1, foreign):6.1%}, with hints {found['no claim'] / max(1, foreign):6.1%} "
+          f"of {foreign}")  # fmt: skip
 
 
 if __name__ == "__main__":

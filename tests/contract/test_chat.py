@@ -241,6 +241,20 @@ def test_faq_names_its_source_and_says_when_it_does_not_know(docs: Path) -> None
     assert "don't know" in "".join(reply)
 
 
+def test_faq_says_when_it_is_not_sure(docs: Path) -> None:
+    question = "When do you close at night, what are the opening hours in winter?"
+    sure = huashen.load("chat", "faq", documents=docs).library.search(question, count=1)[0].sure
+    assert 0 < sure < 1
+    said = {}
+    for name, threshold, unsure in (("answer", sure, 0.0), ("hint", 1.0, sure), ("nothing", 1.0, 1.0)):
+        reply = huashen.load("chat", "faq", documents=docs, threshold=threshold, unsure=unsure).reply(question)
+        said[name] = ("".join(reply), reply.known, bool(reply.sources))
+    assert said["answer"] == ("We open at nine.", True, True)
+    assert said["hint"] == ("I'm not sure, but my documents say this: We open at nine.", True, True)
+    assert said["nothing"][1:] == (False, False)
+    assert "don't know" in said["nothing"][0]
+
+
 def test_rag_shows_the_model_the_passage(service: Service, docs: Path) -> None:
     reply = huashen.load("chat", "rag", documents=docs, base_url=service.url, model="m", key="").reply("有停车位吗？")
     assert "".join(reply) == "Hello there."

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from huashen.chat import Message, Reply
-from huashen.chat.library import Library, source_of, told, unknown
+from huashen.chat.library import Library, perhaps, source_of, told, unknown
 from huashen.chat.prompt import fitting
 from huashen.errors import InputError
 from huashen.tts.text import sentences
@@ -12,6 +12,8 @@ from huashen.words import tr
 
 THRESHOLD = 0.6
 """How sure a passage has to be: where, cross-validated (docs/chat.md), nine of ten questions that have no answer are refused."""
+UNSURE = 0.45
+"""From where it says what it found together with that it is not sure."""
 
 
 class Faq:
@@ -20,6 +22,7 @@ class Faq:
     Args:
         documents: a folder of documents (Markdown, text, CSV, PDF, DOCX), or one.
         threshold: 0 to 1: how sure it has to be of an answer; lower answers more and errs more.
+        unsure: 0 to 1: how sure it has to be to say what it found with the words that it is not sure; 1: it never does.
         embeddings: whether sentence embeddings are used, where their weights are there.
         count: sources returned with an answer.
         max_question: characters of a question.
@@ -29,13 +32,15 @@ class Faq:
     """
 
     def __init__(
-        self, *, documents: str | Path | None = None, threshold: float = THRESHOLD, embeddings: bool = True, count: int = 3,
-        max_question: int = 1000,
+        self, *, documents: str | Path | None = None, threshold: float = THRESHOLD, unsure: float = UNSURE,
+        embeddings: bool = True, count: int = 3, max_question: int = 1000,
     ) -> None:  # fmt: skip
-        if not 0 <= threshold <= 1:
-            raise InputError(tr(f"the threshold cannot be {threshold}; give 0 to 1", f"阈值不能是 {threshold}；请给出 0 到 1"))
+        for value in (threshold, unsure):
+            if not 0 <= value <= 1:
+                raise InputError(tr(f"the threshold cannot be {value}; give 0 to 1", f"阈值不能是 {value}；请给出 0 到 1"))
         self.library = Library(documents, embeddings=embeddings)
         self._threshold = threshold
+        self._least = min(threshold, unsure)
         self._count = count
         self._max_question = max_question
 
@@ -43,11 +48,11 @@ class Faq:
         """Answer a question (see `Chat`); it stands for itself, earlier turns play no part."""
         asked = fitting(question, self._max_question)
         hits = self.library.search(asked, count=self._count)
-        if not hits or hits[0].sure < self._threshold:
+        if not hits or hits[0].sure < self._least:
             return Reply(iter((unknown(asked),)), known=False)
         answer = told(hits[0].passage, asked)
-        sources = (source_of(hits[0], answer), *(source_of(hit) for hit in hits[1:] if hit.sure >= self._threshold))
-        return Reply(self._said(answer), sources=sources)
+        sources = (source_of(hits[0], answer), *(source_of(hit) for hit in hits[1:] if hit.sure >= self._least))
+        return Reply(self._said(answer if hits[0].sure >= self._threshold else f"{perhaps(asked)}{answer}"), sources=sources)
 
     @staticmethod
     def _said(answer: str) -> Iterator[str]:

@@ -124,3 +124,10 @@ def unknown(question: str) -> str:
     if guess(question) == "zh":
         return "这个问题在我的资料里没有找到答案。"
     return "I don't know; my documents do not say anything about that."
+
+
+def perhaps(question: str) -> str:
+    """Return the words before an answer that may be none, in the language of the question."""
+    if guess(question) == "zh":
+        return "我不太确定，不过资料里提到："
+    return "I'm not sure, but my documents say this: "
