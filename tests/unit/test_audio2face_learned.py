@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from huashen.audio2face.ear import Ear
+from huashen.audio2face.ear import Ear, Even
 from huashen.audio2face.learned import Hear, Hearing, network
 from huashen.registry import load
 from huashen.types import ARKIT_INDEX, Audio, Floats, Motion, Speech
@@ -96,6 +96,19 @@ def test_every_tick_gets_its_guess_in_time_and_in_order(sentence: Audio) -> None
         told += len(guesses)
     assert max(late) <= 17  # 170 ms, with half a window of 12.5 ms, and one tick more where a frame falls between two
     assert min(late) >= 16
+
+
+def test_another_microphone_is_taken_out_of_what_is_heard_within_seconds() -> None:
+    dice = np.random.default_rng(0)
+    usual = np.linspace(0.6, 0.3, 20)
+    plain = np.append(np.clip(usual + 0.1 * dice.standard_normal((1500, 20)), 0.05, 1), np.ones((1500, 1)), 1)
+    tilted = plain.copy()
+    tilted[:, :-1] += np.linspace(-0.04, 0.2, 20)
+    one, two = Even(usual), Even(usual)
+    apart = np.array([np.abs(one.hear(a) - two.hear(b)).mean() for a, b in zip(plain, tilted, strict=True)])
+    assert apart[0] > 0.07
+    assert apart[1200:].max() < 0.01
+    assert not two.hear(np.zeros(21)).any()
 
 
 def test_how_many_ticks_come_at_once_changes_nothing(sentence: Audio) -> None:

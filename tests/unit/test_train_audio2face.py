@@ -88,7 +88,9 @@ def test_a_network_learns_in_a_few_steps_and_ships_as_it_is(takes: list[training
     # The streamed network says what the whole one does, once its silent past is the same.
     loaded = network(file)
     steps = training.guess(net, heard) * line[0] + line[1]
-    ticks = np.concatenate([np.zeros((loaded.enter - 1, heard.shape[1]), np.float32), heard])
+    np.testing.assert_array_equal(loaded.usual, training.usual(net))
+    evened = training.even(heard, loaded.usual)
+    ticks = np.concatenate([np.zeros((loaded.enter - 1, heard.shape[1]), np.float32), evened])
     n = (len(ticks) - loaded.enter) // 2 + 1
     whole, _ = loaded.run(ticks, loaded.rest)
     stream, state, at = [], loaded.rest, 0
@@ -104,6 +106,23 @@ def test_a_network_learns_in_a_few_steps_and_ships_as_it_is(takes: list[training
     np.testing.assert_allclose(found[:, -1], training.guess(net, heard)[: len(found), 0], atol=1e-4)
     assert found.std(0)[0] == pytest.approx(seen.std(0)[0], rel=0.3)
     assert Hearing(loaded).hear(list(heard[:1].astype(np.float64))) == []
+
+
+def test_a_network_answers_and_learns_as_plain_convolutions_would() -> None:
+    torch.manual_seed(0)
+    net = training.Net(8, dropout=0.0).double()
+    heard = torch.rand(2, training.BANDS + 1, 2 * (9 + net.ahead + net.behind) + 2, dtype=torch.float64)
+    x = torch.relu(net.first(net.enter(heard)))
+    for (gap, ahead), wide, norm, point in zip(net.layers, net.wide, net.norm, net.point, strict=True):
+        new = point(torch.relu(norm(wide(x))))
+        x = x[:, :, 2 * gap - ahead : 2 * gap - ahead + new.shape[2]] + new
+    plain = net.leave(0.25 * x[:, :, :-2] + 0.5 * x[:, :, 1:-1] + 0.25 * x[:, :, 2:])
+    torch.testing.assert_close(net(heard), plain.float())
+    # Past a batch norm a bias has no slope but rounding.
+    weights = [p for name, p in net.named_parameters() if not name.endswith("bias") or name.startswith(("norm", "first", "leave"))]
+    sums = [(y.double() * torch.arange(9)).sum() for y in (net(heard), plain)]
+    for one, two in zip(*(torch.autograd.grad(s, weights) for s in sums), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
 
 
 def test_known_speech_and_what_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +162,7 @@ def test_the_whole_way_scores_every_speaker_and_writes_a_network(
     monkeypatch.setattr(training, "examples", lambda taken: whole(taken)[:1])
     monkeypatch.setattr(training, "shut", lambda: music)
     monkeypatch.setattr(training, "spoken", lambda: [])
-    scores = training.fit(takes, tmp_path / "net.onnx", count=2, times=8.0)
+    scores = training.fit(takes, tmp_path / "net.onnx", count=2, times=8.0, nets=1, jobs=2)
     assert sorted(s.speaker for s in scores) == [f"clip{i}" for i in range(5)]
     assert "5 speakers" in capsys.readouterr().out
     assert network(tmp_path / "net.onnx").channels[-1] == "voice"

@@ -12,7 +12,7 @@ _LOW, _HIGH = 80.0, 7600.0  # Hz; speech below and above tells little about the 
 _WINDOW = 0.025  # s, the usual analysis window of speech
 _DEPTH = 45.0  # dB below the speaker's own level that still count
 _FLOOR_RISE, _LEVEL_FALL = 5.0, 2.0  # dB a second: a floor climbs between two dips of speech, a level outlasts a pause
-
+_VOICE = 4.0  # s of speech over which a voice's bands are averaged
 _FIRST_FLOOR = -52.0  # dB: what a stream begins with is the room, unless it is louder than that in a band
 
 
@@ -71,6 +71,25 @@ class Ear:
         bottom_all = max(noise + 6.0, self._level - _DEPTH)
         found[-1] = min(max((loud - bottom_all) / max(self._level - bottom_all, 1.0), 0.0), 1.2)
         return found
+
+
+class Even:
+    """Takes out of what an ear hears how a voice and its microphone sound: the mean of every band while somebody speaks.
+
+    Args:
+        usual: (bands,) that of many voices, which stands for this one's until it has been heard for some seconds.
+    """
+
+    def __init__(self, usual: NDArray[np.float64]) -> None:
+        self._usual = usual
+        self._mean = usual
+
+    def hear(self, tick: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the next tick of an ear with its bands as they would be in the usual voice; what is not heard stays so."""
+        bands = tick[:-1]
+        self._mean = self._mean + (min(tick[-1], 1.0) / (_VOICE * TICKS)) * (bands - self._mean)
+        found = np.maximum(bands - self._mean + self._usual, 0.02) * (bands > 0)
+        return np.append(found, tick[-1])
 
 
 def _filters(size: int, rate: int, bands: int) -> NDArray[np.float64]:

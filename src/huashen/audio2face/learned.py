@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from huashen.audio2face.ear import Even
 from huashen.audio2face.life import Life
 from huashen.audio2face.listen import Listener
 from huashen.audio2face.phones import CHANNELS, blend
@@ -30,6 +31,8 @@ _BACK, _REACH, _ROUND = 12, 7, 4
 """Ticks back and ahead: the loudest within, averaged over the last to each side, says whether somebody speaks. Mouths stay open between
 two words: with 7 ticks back, and only 0.4 held to be loud, the gap's correlation is 0.035 less."""
 
+STEPS = 50
+"""Steps of the network a second: one every second tick."""
 _WAKE, _REST = 0.4, 0.12
 """Share of the way that being awake goes to whether a voice is heard, in a step: up, and down."""
 
@@ -50,8 +53,6 @@ class Hear:
         file: another network, written by `huashen.train.audio2face`.
     """
 
-    lookahead = 0.2
-
     def __init__(
         self, *, still: bool = False, seed: int = 0, amplitude: float = 1.0, life: bool = True, style: Style | None = None,
         file: Path = FILE,
@@ -62,6 +63,7 @@ class Hear:
         self._lively = life
         self._style = style
         self._network = network(file)
+        self.lookahead = round(self._network.ahead / STEPS + 0.04, 3)
 
     def drive(self, speech: Iterable[Speech], fps: Fraction) -> Iterator[Motion]:
         """Yield one Motion a frame; see `Driver`."""
@@ -93,6 +95,8 @@ class Network:
     channels: tuple[str, ...]
     gap: tuple[Array, Array]
     """What the network says of the gap, and the share of the speaker's 95th percentile that is as frequent."""
+    usual: Array
+    """(bands,) for `Even`."""
     rest: NDArray[np.float32]
     """The state after long silence."""
 
@@ -128,7 +132,7 @@ def network(file: Path = FILE) -> Network:
     _, bands, ticks = shape["heard"]
     loaded = Network(
         session, bands - 1, card["enter"], (ticks - card["enter"]) // 2 + 1, card["ahead"], tuple(card["channels"]),
-        (np.array(card["gap"][0]), np.array(card["gap"][1])), rest,
+        (np.array(card["gap"][0]), np.array(card["gap"][1])), np.array(card["usual"]), rest,
     )  # fmt: skip
     silence = np.zeros((2 * shape["state"][2], bands), np.float32)  # longer than it remembers
     _, rest[:] = loaded.run(silence, rest)
@@ -141,6 +145,7 @@ class Hearing:
     def __init__(self, network: Network) -> None:
         self.bands = network.bands
         self._network = network
+        self._even = Even(network.usual)
         self._state = network.rest
         self._ticks: list[Array] = [np.zeros(network.bands + 1)] * (network.enter - 1)  # what the next step takes, as far as it has come
         self._count = 0
@@ -163,7 +168,7 @@ class Hearing:
                 self._speaks += (_WAKE if heard > self._speaks else _REST) * (heard - self._speaks)
                 steps.append((self._count >= self._late, self._awake()))
             self._count += 1
-        self._ticks += ticks
+        self._ticks += [self._even.hear(tick) for tick in ticks]
         if not steps:
             return []
         mouths, self._state = self._network.run(np.array(self._ticks, np.float32), self._state)

@@ -42,6 +42,15 @@ def train_audio2face(
     times: Annotated[float, typer.Option("--times", metavar="N", min=0.1, help=tr(
         "how often the clips are gone through", "遍历视频的次数"
     ))] = 60.0,
+    nets: Annotated[int, typer.Option("--nets", metavar="N", min=1, help=tr(
+        "networks whose mean tells the mouth", "取平均的网络个数"
+    ))] = 2,
+    jobs: Annotated[int, typer.Option("--jobs", metavar="N", min=1, help=tr(
+        "networks trained at the same time", "同时训练的网络个数"
+    ))] = 1,
+    far: Annotated[bool, typer.Option("--far", help=tr(
+        "look 0.48 s ahead instead of 0.2: for files, not for live speech", "向前看 0.48 秒而非 0.2 秒：用于文件，不用于直播"
+    ))] = False,
 ) -> None:
     """Train a driver."""
     from importlib.util import find_spec
@@ -55,4 +64,6 @@ def train_audio2face(
         raise InputError(tr(f"{clips} is no folder of videos", f"{clips} 不是视频文件夹"))
     from huashen.train import audio2face
 
-    audio2face.fit(audio2face.gather(clips, work, speaker or ()), out, count=folds, times=times)
+    takes = audio2face.gather(clips, work, speaker or ())
+    layers = audio2face.FAR if far else audio2face.LAYERS
+    audio2face.fit(takes, out, count=folds, times=times, nets=nets, jobs=jobs, layers=layers)
