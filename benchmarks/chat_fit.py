@@ -250,7 +250,8 @@ def fit(every: Sequence[Business], near: Sequence[tuple[np.ndarray, np.ndarray]]
                 hit = next(iter(indexes[k].search(question, count=1)), None)
                 first = hit is not None and indexes[k].passages.index(hit.passage) in answers
                 rows.append((k, every[k].name[:2], bool(answers), first, hit.features if hit else ()))
-    rows = [row for row in rows if row[4]]
+    size = len(next(row[4] for row in rows if row[4]))
+    rows = [(*row[:4], row[4] or (0.0,) * size) for row in rows]  # nothing found: nothing speaks for it
     x, y = torch.tensor([row[4] for row in rows]), torch.tensor([float(row[3]) for row in rows])
     sure = torch.zeros(len(rows))
     held = torch.tensor([row[0] % PARTS for row in rows])
