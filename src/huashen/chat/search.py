@@ -494,8 +494,8 @@ def _standing(near: tuple[NDArray[np.float32], NDArray[np.float32]], number: int
     return tuple(values)
 
 
-WEIGHTS = (1.16, 0.24, 0.19, 0.18, 0.00, 0.75, 2.50, 0.03)
-BIAS = -2.54
+WEIGHTS = (1.55, 0.26, 0.21, 0.50, 0.65, 0.77, 2.78, 0.00)
+BIAS = -3.25
 WEIGHTS_NEAR = (1.35, -2.19, 0.53, 0.25, 0.03, 0.87, 0.07, -0.07, 8.83, 0.50, 7.65, 0.45)
 BIAS_NEAR = -13.59
 
