@@ -178,15 +178,15 @@ def say(
     captions, ending = as_subtitles(subtitles), as_end(end)
     face = as_known(face, which=which, box=box)
     goal = as_goal(out, overwrite=overwrite, inputs=(face,), beside=_SUBTITLE_ENDINGS if captions == "file" else ())
-    _planned(face, size)
-    own = _clip_fps(face)
-    engine = engine or (CLIP_BY if own else None)
+    pace = None if fps is None else as_fps(fps)
     care = as_stages(stages)
     speaker = registry.load("tts", tts, voice=voice, lang=lang, speed=_number(speed))
+    own = _clip_fps(face)
+    engine = engine or (CLIP_BY if own else None)
     if not speaker.phones:
         driver = driver or HEARD_BY
     manner = as_style(style, face, progress=progress)
-    head = _head(engine, driver, fps=as_fps((own or 25) if fps is None else fps), still=still, seed=seed, style=manner, options=options)
+    head = _head(engine, driver, fps=pace or as_fps(own or 25), still=still, seed=seed, style=manner, options=options)
     told = _Told(characters=sum(len(line.strip()) + 1 for line in text.splitlines()) if isinstance(text, str) else None)
     engines = {"tts": _name("tts", tts), "audio2face": _name("audio2face", driver), "talking_head": _name("talking_head", engine)}
     engines |= _named(care)
@@ -198,6 +198,7 @@ def say(
         closing(_begun(_spoken(speaker, _paragraphs(_checked(text)), told))) as speech,
         _going_on(goal, key, resume=resume, overwrite=overwrite) as there,
     ):
+        _planned(face, size)
         avatar = as_avatar(face, size=size, which=which, box=box, progress=progress)
         whole = _ended(speech, avatar, told, ending)
         shown = _through(avatar, told, ending)
@@ -512,7 +513,11 @@ def _planned(face: str | os.PathLike[str] | Avatar | Footage, size: str | int | 
         own = face.size if isinstance(face, Footage) else (face.image.shape[1], face.image.shape[0])
         return as_size(size, own)
     path = weights.path("astronaut") if face == "example" else Path(face)
-    found = media.probe(path)
+    try:
+        found = media.probe(path)
+    except UnreadableError:
+        media.read_image(path)  # says what a picture that cannot be read lacks
+        raise
     if found.kind == "sound":
         raise UnreadableError(tr(f"{path} is sound; a face comes from a picture or a video", f"{path} 是声音；人脸须来自图片或视频"))
     return as_size(size, found.size)

@@ -82,7 +82,7 @@ def test_a_clip_given_as_a_file_is_prepared_once_and_speaks(real: Path, tmp_path
     monkeypatch.setattr(footage.config, "home", lambda: tmp_path)
     finder = trail.tracked
     looked = []
-    monkeypatch.setattr("huashen.trail.tracked", lambda *given, **options: looked.append(1) or finder(*given, **options))
+    monkeypatch.setattr("huashen.footage.tracked", lambda *given, **options: looked.append(1) or finder(*given, **options))
     for name in ("one", "two"):
         made = studio.sync(real / "clips" / "sad_katie.mp4", tmp_path / "katie.mp4", tmp_path / f"{name}.mp4", size=128)
         assert made.engines["talking_head"] == "mouthbank"

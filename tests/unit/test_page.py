@@ -402,8 +402,7 @@ def test_choices_are_used_and_kept(browser: Any, toys: str) -> None:
     page.select_option("#voice", "low")
     assert page.inner_text("#tts-about") == "toy"
     page.click("#apply")
-    page.wait_for_selector("#settings", state="hidden")
-    assert page.inner_text("#who") == "blue"
+    page.wait_for_function("document.querySelector('#who').textContent === 'blue'")  # the dialog tells of it after it is shut
     page.reload()
     page.wait_for_selector("#curtain[data-state=idle]")
     with page.expect_request("**/v1/sessions") as asked:
