@@ -155,9 +155,9 @@ class Gauge:
     def drift(self, what: str) -> float:
         """Return by how many MB memory grew from the first minute to the last."""
         read = self.readings[what]
-        begin, end = max(10.0, read[0][0]), read[-1][0]  # the first that is told of may lie far in
+        begin, end = read[0][0] + 10, read[-1][0]  # what was stopped before goes on in the middle
         span = min(60.0, (end - begin) / 2)
-        first = [mb for second, mb in read if begin <= second <= begin + span]
+        first = [mb for second, mb in read if begin <= second < begin + span]
         last = [mb for second, mb in read if second >= end - span]
         return float(np.mean(last) - np.mean(first))
 
