@@ -1,6 +1,7 @@
 """Live sessions: what is heard and shown, when, and what is taken back. Time is the tests' own: nothing here waits for a clock."""
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -17,7 +18,7 @@ from huashen.live import events
 from huashen.live.build import head
 from huashen.live.gestures import GESTURES, Unbracketed, directions
 from huashen.live.items import AHEAD, Clip, Saying
-from huashen.live.steering import Steered
+from huashen.live.steering import KEPT, Steered
 from huashen.tts.text import sentences
 from huashen.types import ARKIT_INDEX, Audio, Cut, Floats, Frame, Mark, Motion, Speech, Video
 from synthetic import portrait
@@ -663,6 +664,20 @@ def test_after_a_cut_the_motion_leaves_the_last_one_shown_smoothly_and_becomes_i
             np.testing.assert_array_equal(motion.head, own[first + k].head)
         assert motion.weights.min() >= 0
         assert motion.weights.max() <= 1
+
+
+def test_a_steered_driver_keeps_a_bounded_past_however_often_it_is_cut_off() -> None:
+    def stream() -> Iterator[Speech]:
+        for k in range(40):
+            yield replace(silence(1.2), cut=Cut(30 * k + 8, 30 * k - 9))
+
+    given: list[weakref.ref[Motion]] = []
+    kept = 0
+    for motion in Steered(Visemes(life=False)).drive(stream(), FPS):
+        given.append(weakref.ref(motion))
+        kept = max(kept, sum(one() is not None for one in given))
+    assert 400 < len(given) < 800  # of 1200: the others were dropped
+    assert kept <= KEPT + 1
 
 
 # --- events, errors, ends ---------------------------------------------------------------------------------------------------------------

@@ -78,7 +78,8 @@ class Steered:
             motion = replace(motion, dropped=dropped) if dropped else motion
             dropped = 0
             shown[k] = motion
-            shown.pop(k - KEPT, None)
+            while next(iter(shown)) <= k - KEPT:  # not just that one: where frames were dropped, more than one is due
+                del shown[next(iter(shown))]
             yield motion
 
 
