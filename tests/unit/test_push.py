@@ -3,6 +3,7 @@
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -178,6 +179,56 @@ def test_what_cannot_be_pushed_to_is_told_at_once(tmp_path: Path) -> None:
     assert threading.active_count() == before
 
 
+RELAY = """
+import shutil, sys, time
+come = sys.stdin.buffer
+come.readline()
+come.read(int(come.readline()))
+time.sleep(1.5)
+sys.stdout.buffer.write(b"+")
+sys.stdout.buffer.flush()
+with open(sys.argv[1], "wb") as file:
+    shutil.copyfileobj(come, file)
+"""
+"""Takes what a relay takes, is slow to connect, and writes the stream to a file."""
+
+
+def test_a_stream_begins_whole_when_a_connection_took_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "got.flv"
+    monkeypatch.setattr("huashen.server.push._relay", lambda kind: [sys.executable, "-c", RELAY, str(path)])
+    dice = np.random.default_rng(0)
+    images = dice.integers(0, 256, (8, 240, 320, 3), np.uint8)  # noise: a second of it does not fit into a pipe
+    silence = Audio(np.zeros(RATE // 25, np.float32), RATE)
+    output = Output("rtmp://nowhere/live/key", (320, 240), FPS, RATE)
+    k, waiting, end = 0, 0, time.monotonic() + 60
+    while output.condition().frames < 50:
+        assert time.monotonic() < end, output.condition()
+        output.put(Frame(images[k % 8], silence, k))
+        waiting = max(waiting, len(output._frames))
+        k += 1
+        time.sleep(0.02)
+    output.end()
+    assert output.condition().dropped == 0
+    assert waiting < 25
+    assert np.diff(received(path)[0]) == pytest.approx(0.04, abs=0.0015)
+
+
+def test_pictures_that_wait_too_long_are_left_out_and_their_memory_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = RELAY.replace("time.sleep(1.5)", "").replace("shutil.copyfileobj(come, file)", "time.sleep(60)")
+    monkeypatch.setattr("huashen.server.push._relay", lambda kind: [sys.executable, "-c", stuck, "/dev/null"])
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    output = Output("rtmp://nowhere/live/key", (320, 240), FPS, RATE)
+    until(output, 0, lambda now: now.state == "running")
+    for k in range(1000, 1300):
+        output.put(Frame(noise, Audio(np.zeros(RATE // 25, np.float32), RATE), k))
+    assert len(output._frames) == 125
+    assert [one.image.size > 0 for one in output._frames] == [False] * 99 + [True] * 26
+    assert sum(len(one.audio.samples) for one in output._frames) == 125 * RATE // 25
+    assert output._relay is not None
+    output._relay.kill()
+    output.end()
+
+
 # --- a real RTMP server ------------------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +293,7 @@ def test_rtmp_arrives_in_step_and_goes_on_after_the_server_was_killed(nginx: Ngi
     output.end()
     nginx.stop()
     first, second = nginx.recordings()
+    assert np.diff(received(second)[0]) == pytest.approx(0.04, abs=0.0015)  # nothing is missing after the new connection either
     assert -0.1 < skew(first) < 0.045
     assert -0.1 < skew(second) < 0.045
     assert "key" not in caplog.text

@@ -16,6 +16,8 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -45,6 +47,8 @@ SEGMENT, SEGMENTS = 2.0, 8
 """Seconds of an HLS segment, and how many a play-list holds."""
 SOUND_RATE = 48_000
 """Hz of what is sent."""
+_NONE = np.zeros((0, 0, 3), np.uint8)
+"""In a frame that waits: its picture comes too late and is left out."""
 _HLS = "delete_segments+independent_segments+program_date_time"
 
 Connection = Literal["connecting", "running", "lost", "failed", "ended"]
@@ -93,6 +97,7 @@ class Output:
         self._bitrate = bitrate or round(max(600_000, 0.12 * size[0] * size[1] * float(fps)))
         self.name, self._format, self._live = _kind(target)
         self._frames: deque[Frame] = deque()
+        self._taking = not self._live  # while nobody is reached nothing is kept: it would be old when somebody is
         self._relay: subprocess.Popen[bytes] | None = None
         self._progress = 0.0
         self._come = threading.Condition()
@@ -111,11 +116,13 @@ class Output:
         if relay is not None and time.monotonic() - self._progress > PATIENCE:
             relay.kill()  # what it hangs in cannot be interrupted; the thread that feeds it gets an error, and begins again
         with self._come:
-            if self._closing or self._condition.state == "failed":
+            if self._closing or not self._taking:
                 return
             self._frames.append(frame)
-            most = int(SOUND * self._fps)
-            while len(self._frames) > most:
+            late = len(self._frames) - 2 - int(PICTURES * self._fps)
+            if late >= 0:
+                self._frames[late] = replace(self._frames[late], image=_NONE, drawn=None)
+            if len(self._frames) > SOUND * self._fps:
                 self._frames.popleft()
             self._come.notify()
 
@@ -146,6 +153,7 @@ class Output:
             except (av.FFmpegError, OSError) as error:
                 reason = " ".join(str(error).replace(self._target, self.name).split())[:200]
                 if not self._live:  # a file that cannot be written will not be writable in a second
+                    self._take(now=False)
                     self._condition = replace(self._condition, state="failed", error=reason)
                     logger.warning(
                         tr("%s cannot be written any more (%s); what is there stays", "无法继续写入 %s（%s）；已写入的部分保留"),
@@ -165,12 +173,17 @@ class Output:
         self._note("ended")
 
     def _rest(self, seconds: float) -> None:
-        """Wait; frames that come meanwhile are old when the connection is there again."""
+        """Wait, but not past the end."""
         until = time.monotonic() + seconds
         with self._come:
             while not self._closing and (left := until - time.monotonic()) > 0:
                 self._come.wait(left)
+
+    def _take(self, *, now: bool) -> None:
+        """Take frames from now on, or none any more; what waited is forgotten."""
+        with self._come:
             self._frames.clear()
+            self._taking = now
 
     def _note(self, state: Connection) -> None:
         self._condition = replace(self._condition, state=state)
@@ -187,11 +200,18 @@ class Output:
         assert relay.stdout is not None
         assert relay.stderr is not None
         try:
-            os.set_blocking(relay.stdout.fileno(), False)
             self._progress, self._relay = time.monotonic(), relay
             relay.stdin.write(self._target.encode() + b"\n")
             relay.stdin.flush()
-            self._write_to(relay.stdin, "flv", {"flvflags": "no_duration_filesize"}, relay.stdout)
+            if self._format != "mpegts":  # the program ffmpeg, which carries that, connects when it has seen some of the stream
+                relay.stdin.write(b"%d\n" % len(self._sample) + self._sample)
+                relay.stdin.flush()
+                if not relay.stdout.read(1):
+                    raise OSError
+                self._progress = time.monotonic()
+            os.set_blocking(relay.stdout.fileno(), False)
+            self._take(now=True)
+            self._write_to(relay.stdin, "flv", {"flvflags": "no_duration_filesize"}, relay.stdout if self._format == "mpegts" else None)
             relay.stdin.close()
             relay.wait(PATIENCE)
         except (av.FFmpegError, OSError, ValueError, subprocess.TimeoutExpired) as error:
@@ -199,12 +219,28 @@ class Output:
             said = relay.stderr.read().decode("utf-8", "replace").strip().splitlines()
             raise OSError(said[-1] if said else tr("the connection broke", "连接中断")) from error
         finally:
+            self._take(now=False)
             self._relay = None
             relay.kill()
             relay.wait()
             for pipe in (relay.stdin, relay.stdout, relay.stderr):
                 with suppress(OSError):  # what still waited for a process that is gone
                     pipe.close()
+
+    @cached_property
+    def _sample(self) -> bytes:
+        """A fifth of a second, black and silent, as FLV: it tells a relay what will come before anything does."""
+        import av
+
+        place = BytesIO()
+        black = np.zeros((self._size[1], self._size[0], 3), np.uint8)
+        silence = Audio(np.zeros(int(self._rate / self._fps), np.float32), self._rate)
+        with av.open(place, "w", format="flv") as container:
+            writer = _Writer(container, self._size, self._fps, self._rate, self._bitrate)
+            for k in range(int(self._fps / 5) + 1):
+                writer.write(Frame(black, silence, k))
+            writer.finish()
+        return place.getvalue()
 
     def _file(self) -> tuple[Any, str, dict[str, str]]:
         """Return what to open for a file or a folder, its format and the format's options."""
@@ -222,7 +258,7 @@ class Output:
         Args:
             place: a path, or a relay's standard input.
             kind, options: the format's.
-            told: where a relay tells that the server takes what it is given; None: a file always does.
+            told: where a relay tells that the server takes what it is given; None: it does.
         """
         import av
 
@@ -232,8 +268,8 @@ class Output:
             media.sign(container, title=self._title, engine="live")
             writer = _Writer(container, self._size, self._fps, self._rate, self._bitrate)
             while (frame := self._next()) is not None:
-                slow = len(self._frames) > PICTURES * self._fps
-                written = writer.write(frame, picture=not slow)
+                slow = not frame.image.size
+                written = writer.write(frame)
                 self._progress = time.monotonic() if connected else self._progress
                 connected = connected or bool(told.read(1))
                 if not connected:
@@ -277,15 +313,15 @@ class _Writer:
         self._first: int | None = None
         self._samples = 0
 
-    def write(self, frame: Frame, *, picture: bool) -> int:
-        """Write a frame's sound, and its picture unless that is left out; return the bytes."""
+    def write(self, frame: Frame) -> int:
+        """Write a frame's sound, and its picture if it has one; return the bytes."""
         import av
 
         count = 0
         if self._first is None:  # the timeline's own time: after a lost connection it goes on, and never back
             self._first = self._expected = frame.index
             self._samples = round(frame.index * self._rate / self._fps)
-        if picture:
+        if frame.image.size:
             image = av.VideoFrame.from_ndarray(frame.image[: self._picture.height, : self._picture.width], format="rgb24")
             image.pts, image.time_base = frame.index, 1 / self._fps
             count += self._mux(self._picture.encode(image))

@@ -1,15 +1,17 @@
 """A process that carries a stream to a server: FLV comes in on standard input and goes out to an address.
 
-    python -m huashen.server.relay FORMAT < address, a line end, then FLV
+    python -m huashen.server.relay FORMAT < address, a line end, a sample's size, a line end, the sample, then the stream; both are FLV
 
+A sample tells what will come: with it the connection is made before there is a stream, so nothing waits for it and grows old.
 Connecting may take as long as the network likes, and PyAV holds Python's lock meanwhile (18.1); in a process of its own that holds up
 nobody. The address comes on standard input because it holds the key to somebody's channel, and arguments are seen by every user of a
-machine. It writes one byte when the server has taken the first packet, and ends with the reason on its error stream.
+machine. It writes one byte when the connection is there, and ends with the reason on its error stream. For SRT there is no sample.
 """
 
 import subprocess
 import sys
 import threading
+from io import BytesIO
 from typing import BinaryIO
 
 OPTIONS = {"rtsp": {"rtsp_transport": "tcp"}}
@@ -19,35 +21,32 @@ def carry(source: BinaryIO, told: BinaryIO, kind: str) -> None:
     """Carry a stream until its end.
 
     Args:
-        source: the address on a line, then FLV.
-        told: gets one byte at the first packet taken.
+        source: the address on a line, a sample after its size on a line, then FLV.
+        told: gets one byte when the server is there; nothing of the stream needs to have come.
         kind: FFmpeg's name of the format the server wants.
     """
     import av
 
     address = source.readline().decode().strip()
-    first = True
-    with (
-        av.open(source, "r", format="flv", options={"fflags": "nobuffer", "analyzeduration": "600000"}) as coming,
-        av.open(address, "w", format=kind, container_options=OPTIONS.get(kind, {})) as going,
-    ):
-        ways = {stream.index: going.add_stream_from_template(stream) for stream in coming.streams if stream.type in ("video", "audio")}
-        for packet in coming.demux():
-            if packet.dts is None or packet.stream.index not in ways:
-                continue
-            packet.stream = ways[packet.stream.index]
-            going.mux(packet)
-            if first:
-                told.write(b"+")
-                told.flush()
-                first = False
+    sample = BytesIO(source.read(int(source.readline())))
+    with av.open(sample, "r", format="flv") as like, av.open(address, "w", format=kind, container_options=OPTIONS.get(kind, {})) as going:
+        ways = {stream.type: going.add_stream_from_template(stream) for stream in like.streams if stream.type in ("video", "audio")}
+        going.start_encoding()
+        told.write(b"+")
+        told.flush()
+        with av.open(source, "r", format="flv", options={"fflags": "nobuffer", "analyzeduration": "1"}) as coming:
+            for packet in coming.demux():
+                if packet.dts is not None and packet.stream.type in ways:
+                    packet.stream = ways[packet.stream.type]
+                    going.mux(packet)
 
 
 def carry_by_ffmpeg(source: BinaryIO, told: BinaryIO) -> int:
     """Carry a stream to an SRT address by the program ffmpeg: PyAV's wheels are built without SRT.
 
     Args:
-        source, told: see `carry`. The byte is written when ffmpeg reports its first progress.
+        source: the address on a line, then FLV.
+        told: gets one byte when ffmpeg reports its first progress.
     """
     address = source.readline().decode().strip()
     told_by = ["-hide_banner", "-loglevel", "error", "-nostats", "-progress", "pipe:1", "-stats_period", "0.5"]
