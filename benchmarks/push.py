@@ -1,10 +1,13 @@
 """A channel pushed to a real RTMP server for a long time: late and dropped pictures, time stamps, memory.
 
-    python benchmarks/push.py [--minutes 5] [--size 512] [--kill] [--clip FILE] [--keep FOLDER]
+    python benchmarks/push.py [--minutes 5] [--size 512] [--kill] [--hurried] [--clip FILE] [--keep FOLDER]
 
 Wants Debian's nginx with its RTMP module (apt install nginx libnginx-mod-rtmp). A play-list of sentences in two languages, and a clip
 where one is given, runs in a loop. With --kill the server is killed half-way and started again ten seconds later. What the server
 recorded is read back: every step between time stamps, the last one compared with the clock, and sound with picture.
+
+With --hurried the channel runs as fast as it can be drawn and encoded, minutes being its own, and the server is killed at every
+tenth of them: what days leave in memory shows in an hour.
 """
 
 import argparse
@@ -22,9 +25,14 @@ from huashen.config import one_thread_for_matrices
 one_thread_for_matrices()
 
 import av  # noqa: E402
+import numpy as np  # noqa: E402
 import psutil  # noqa: E402
 
+from huashen import live  # noqa: E402
+from huashen.live.clock import Hurried  # noqa: E402
 from huashen.server.house import House, seen_faces  # noqa: E402
+from huashen.server.playlist import Playlist  # noqa: E402
+from huashen.server.push import Output  # noqa: E402
 from huashen.server.room import Room  # noqa: E402
 
 MODULE = "/usr/lib/nginx/modules/ngx_rtmp_module.so"
@@ -63,11 +71,53 @@ def stamps(path: Path) -> tuple[float, float, float, float, float]:
     return first, last, sound, step, sound_step
 
 
+def told(memory: list[float]) -> str:
+    """Return what readings of the memory, in MB and evenly spread, say."""
+    parts = [memory[len(memory) * k // 10 : len(memory) * (k + 1) // 10] or memory for k in range(10)]
+    means = [sum(part) / len(part) for part in parts]
+    return f"memory: peak {max(memory):.0f} MB; tenth by tenth {' '.join(f'{mean:.1f}' for mean in means)}"
+
+
+def hurried(given: argparse.Namespace, folder: Path, port: int) -> None:
+    """Let a channel's minutes pass faster than the clock's."""
+    session = live.build("example", size=given.size, patient=True, clock=Hurried())
+    output = Output(f"rtmp://127.0.0.1:{port}/live/key", session.size, session.fps, session.rate)
+    items = Playlist(session, folder / "list.txt")
+    items.begin()
+    server, me, memory, begin = serve(folder, port), psutil.Process(), [], time.monotonic()
+    last = round(given.minutes * 60 * session.fps)
+    for frame in session.frames():
+        while len(output._frames) > 8:
+            time.sleep(0.002)
+        output.put(frame)
+        if output.condition().state != "running":
+            time.sleep(0.04)  # no faster than it can be reached
+        if frame.index % round(session.fps) == 0:
+            memory.append(me.memory_info().rss / 1e6)
+        if frame.index % (last // 10) == 0 and 0 < frame.index < last:
+            server.kill()
+            server.wait()
+            server = serve(folder, port)
+        if frame.index == last:
+            break
+    minutes, condition = (time.monotonic() - begin) / 60, output.condition()
+    output.end()
+    items.end()
+    session.close()
+    server.terminate()
+    server.wait()
+    print(f"{given.minutes:.0f} minutes at {given.size} in {minutes:.1f}; {condition.frames} pictures, {condition.connections} connections")
+    half = memory[len(memory) // 10 :]
+    slope = float(np.polyfit(np.arange(len(half)) / 60, half, 1)[0])
+    print(f"{told(memory)}; {slope:+.3f} MB a minute after the first tenth")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--size", default="512")
     parser.add_argument("--kill", action="store_true")
+    parser.add_argument("--hurried", action="store_true")
     parser.add_argument("--clip", type=Path, help="goes into the play-list")
     parser.add_argument("--keep", type=Path, help="a folder for what the server recorded")
     given = parser.parse_args()
@@ -80,10 +130,13 @@ def main() -> None:
         (folder / "got").chmod(0o777)
         (folder / "nginx.conf").write_text(
             f"daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log {folder}/errors;\nload_module {MODULE};\n"
-            f"events {{ worker_connections 64; }}\nrtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; record all; "
-            f"record_path {folder}/got; record_unique on; }} }} }}\n"
+            f"events {{ worker_connections 64; }}\nrtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; "
+            f"record {'off' if given.hurried else 'all'}; record_path {folder}/got; record_unique on; }} }} }}\n"
         )
         (folder / "list.txt").write_text(LIST + (f"{given.clip.resolve()}\n" if given.clip else ""), encoding="utf-8")
+        if given.hurried:
+            hurried(given, folder, port)
+            return
         server = serve(folder, port)
         room = Room(House(seen_faces(["example"]), {"size": given.size}), {}, id="channel")
         room.send_to([f"rtmp://127.0.0.1:{port}/live/key"], folder / "list.txt")
@@ -112,12 +165,8 @@ def main() -> None:
             f"{condition.dropped} left out, {condition.connections} connection(s)"
         )
         print(f"late: {numbers['late_frames']:.0f} of {numbers['frames']:.0f} ({100 * numbers['late_frames'] / numbers['frames']:.3f} %)")
-        tail = max(1, len(memory) // 10)
-        early, late = sum(memory[:tail]) / tail, sum(memory[-tail:]) / tail
         print(f"{spent / passed:.2f} cores, the machine's load {sum(load) / max(1, len(load)):.1f} of {os.cpu_count()} cores")
-        parts = [memory[len(memory) * k // 10 : len(memory) * (k + 1) // 10] or memory for k in range(10)]
-        means = " ".join(f"{sum(part) / len(part):.0f}" for part in parts)
-        print(f"memory: {early:.0f} MB at first, {late:.0f} MB at last, peak {max(memory):.0f} MB; tenth by tenth {means}")
+        print(told(memory))
         for file in files:
             first, last, sound, step, sound_step = stamps(file)
             apart = 1000 * (sound - last)
