@@ -49,6 +49,8 @@ class Result:
     first_picture: tuple[float, float]
     hush_sound: tuple[float, float]
     hush_picture: tuple[float, float]
+    hush_late: int
+    """Pictures that were late between hush and the shut mouth, where that took longest."""
     load: float
     """Cores used by the process."""
 
@@ -96,7 +98,7 @@ class Viewer:
             thread.join()
 
 
-def talk(viewer: Viewer, until: float, latencies: list[float], silences: list[float], closings: list[float]) -> None:
+def talk(viewer: Viewer, until: float, latencies: list[float], silences: list[float], closings: list[tuple[float, int]]) -> None:
     """Speak, wait, interrupt, over and over."""
     k = 0
     while time.monotonic() < until:
@@ -116,7 +118,9 @@ def talk(viewer: Viewer, until: float, latencies: list[float], silences: list[fl
             silences.append((after[-1] - hushed if after else 0.0) + float(1 / viewer.fps))
             most = max(differs for at, differs in viewer.mouths if asked <= at <= hushed)
             opened = [i for i, (at, differs) in enumerate(viewer.mouths) if at >= hushed and differs > 0.2 * most]
-            closings.append(viewer.mouths[opened[-1] + 1][0] - hushed if opened else 0.0)
+            shut = viewer.mouths[opened[-1] + 1][0] if opened else hushed
+            came = sum(hushed <= at <= shut for at, _ in viewer.mouths)
+            closings.append((shut - hushed, max(0, round((shut - hushed) * viewer.fps) - came)))
         k += 1
 
 
@@ -135,7 +139,7 @@ def measure(count: int, seconds: float, args: argparse.Namespace) -> Result:
     time.sleep(1.0)
     latencies: list[float] = []
     silences: list[float] = []
-    closings: list[float] = []
+    closings: list[tuple[float, int]] = []
     began, spent = time.monotonic(), time.process_time()
     before = [viewer.session.stats() for viewer in viewers]
     for viewer in viewers:
@@ -156,7 +160,7 @@ def measure(count: int, seconds: float, args: argparse.Namespace) -> Result:
     drawing = float(np.mean([s.draw_seconds for s in stats]))
     return Result(
         count, took, pictures, late, drift, max(viewer.lag for viewer in viewers), drawing, of(latencies), of(seen),
-        of(silences), of(closings), spent / took,
+        of(silences), of([shut for shut, _ in closings]), max(closings, default=(0.0, 0))[1], spent / took,
     )  # fmt: skip
 
 
@@ -177,14 +181,14 @@ def main() -> None:
     runs = [(1, 60 * args.minutes), *((count, args.seconds) for count in args.sessions)]
     found = []
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, 512x512 at 25 fps; milliseconds: median / worst")
-    print("sessions  minutes     late  drift   lag  draw  first sound  first picture   hush sound   hush mouth  cores")
+    print("sessions  minutes     late  drift   lag  draw  first sound  first picture   hush sound   hush mouth (late)  cores")
     for count, seconds in runs:
         r = measure(count, seconds, args)
         found.append(r)
         both = [f"{1000 * a:5.0f} /{1000 * b:5.0f}" for a, b in (r.first_sound, r.first_picture, r.hush_sound, r.hush_picture)]
         print(
             f"{r.sessions:8} {r.seconds / 60:8.1f} {100 * r.late / max(1, r.pictures):7.2f}% {1000 * r.drift:6.0f} {1000 * r.lag:5.0f} "
-            f"{1000 * r.draw:5.1f} {both[0]:>12} {both[1]:>14} {both[2]:>12} {both[3]:>12} {r.load:6.2f}",
+            f"{1000 * r.draw:5.1f} {both[0]:>12} {both[1]:>14} {both[2]:>12} {both[3]:>12} {r.hush_late:6} {r.load:6.2f}",
             flush=True,
         )
     if args.json:

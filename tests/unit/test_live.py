@@ -330,6 +330,34 @@ def test_the_mouth_that_was_cut_off_closes_smoothly(session: live.Session, playe
     assert max(a - b for a, b in pairwise(closing)) < 0.6 * begin
 
 
+def test_the_mouth_shuts_as_smoothly_when_the_picture_after_hush_is_late(clock: Clock) -> None:
+    gate = threading.Semaphore(0)
+    with live.Session(portrait((64, 64)), head=Mask(gate=gate), voice=Voice(), clock=clock) as session:
+        assert session.say("one two three four five six seven").prepared(PATIENCE)
+        threading.Timer(0.0, gate.release).start()
+        player = Player(session, clock)
+
+        def drawn() -> None:
+            index = len(player.pictures)
+            gate.release()
+            wait_until(lambda: session._want > index)
+            player.run(1)
+
+        while len(player.pictures) < 20 or player.pictures[-1] < 60:
+            drawn()
+        session.hush()
+        player.run(2)  # the head is held up
+        hushed = len(player.pictures)
+        for _ in range(20):
+            drawn()
+        for _ in range(100):
+            gate.release()
+    closing = player.pictures[hushed - 1 :]
+    assert closing[0] > 10
+    assert all(a >= b for a, b in pairwise(closing)), "it does not open for words that the head has heard already"
+    assert max(closing[5:]) == 0, "0.16 s after the head goes on"
+
+
 def test_after_hush_something_else_is_said_and_nothing_of_the_former(session: live.Session, player: Player) -> None:
     assert session.say("One two three. Four five six.").prepared(PATIENCE)
     player.run(12)

@@ -769,6 +769,7 @@ class Session:
 
     def _next_heard(self) -> list[Speech]:
         """Return the sound of the next frame of the head's stream, after what has to come before it."""
+        before = self._fed
         jumped = self._fed < self._want or not self._timeline.has(self._fed)
         if jumped:
             self._fed = self._want if self._timeline.has(self._want) else self._given + 1
@@ -777,7 +778,8 @@ class Session:
             self._stream += 1
             return [self._silence()]
         pieces = list(tick.fed)
-        filler = tick.filler if tick.cut else 0
+        heard = (self._tick(k) for k in range(before, self._fed + 1) if self._timeline.has(k))
+        filler = max((one.filler for one in heard if one.cut), default=0)  # also that of one it is too late for
         behind = [frame for frame, place in self._places.items() if place < self._want]
         if tick.cut or jumped:
             cut = Cut(self._stream + filler, self._frame_shown())
