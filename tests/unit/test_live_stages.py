@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from huashen.backdrop import Backdrop
 from huashen.errors import InputError
 from huashen.footage import Footage
 from huashen.server.house import House, Seen
-from huashen.types import Audio, Floats, Frame, Image, Video
+from huashen.server.room import _built
+from huashen.types import Audio, Floats, Frame, Image, Style, Video
 from synthetic import portrait
 
 
@@ -115,6 +117,28 @@ def test_a_session_of_a_clip_has_a_background_of_its_own(split: None, tmp_path: 
     assert house.care(portrait((8, 8)), "green") == [], "a picture's is painted once"
     with pytest.raises(InputError, match="nowhere"):
         Backdrop("nowhere")
+
+
+def test_a_session_moves_its_mouth_as_it_asks_as_the_house_does_or_as_the_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, hers, usual = Style(open=0.8), Style(open=1.2), Style(open=1.5)
+    learned = {"anna": hers}
+    built: list[Style | None] = []
+
+    def head(*args: object, style: Style | None, **options: object) -> Mask:
+        built.append(style)
+        return Mask()
+
+    monkeypatch.setattr("huashen.persons.as_style", lambda value, **_: value if isinstance(value, Style) else learned.pop(value))
+    monkeypatch.setattr(import_module("huashen.live.build"), "head", head)
+    monkeypatch.setattr("huashen.registry.load", lambda *args, **options: Voice())
+    house = House([Seen("f0", "me", "me.jpg"), Seen("f1", "anna", "anna")])
+    monkeypatch.setattr(house, "_make", lambda *args: replace(portrait((8, 8)), style=own))
+    wishes: list[tuple[Style | None, dict[str, str]]] = [(None, {}), (usual, {}), (usual, {"style": "f1"}), (None, {"style": "f1"})]
+    for given, wish in wishes:
+        house.style = given
+        _built(house, house.faces[0], wish, Fraction(25)).close()
+    assert built == [own, usual, hers, hers]
+    assert not learned, "once"
 
 
 def test_a_clip_for_a_gesture_is_looked_at_before_anything_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

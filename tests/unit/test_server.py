@@ -156,7 +156,8 @@ def test_twenty_too_many_are_turned_away_and_a_freed_seat_is_taken(client: httpx
     [
         ({"face": "f9"}, "no face"), ({"tts": "nobody"}, "nobody"), ({"size": "100x100"}, "128 to 1280"), ({"size": 4000}, "128 to 1280"),
         ({"fps": 120}, "10 to 30"), ({"secret": 1}, "secret"), ({"chat": "openai"}, "chat"), ({"face": ["f0"]}, "face"),
-        ({"background": "x" * 300}, "background"), ({"tts": 5}, "tts"), ({"size": "abc"}, "abc"), ({"fps": "many"}, "many"),
+        ({"background": "x" * 300}, "background"), ({"tts": 5}, "tts"), ({"style": "f9"}, "no face"),
+        ({"style": "f1"}, "'f1' tells no style"), ({"size": "abc"}, "abc"), ({"fps": "many"}, "many"),
     ],
 )  # fmt: skip
 def test_wishes_that_cannot_be_met_are_refused_in_a_line(client: httpx.Client, wish: dict[str, Any], word: str) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from huashen import config
 from huashen.cli.options import Stage
-from huashen.cli.parts import Command, Driver, Engine, Lang, Overwrite, Quiet, Tts, Voice, app, fetch, note, put
+from huashen.cli.parts import Command, Driver, Engine, Lang, Manner, Overwrite, Quiet, Tts, Voice, app, fetch, note, put
 from huashen.errors import InputError, OutputError
 from huashen.words import tr
 
@@ -137,6 +137,7 @@ def live(
     fps: Fps = None,
     background: Background = None,
     driver: Driver = None,
+    style: Manner = None,
     engine: Engine = None,
     stage: Stage = None,
     gesture: Gesture = None,
@@ -221,7 +222,10 @@ def live(
         ))  # fmt: skip
     if camera == "auto":
         camera = str(find())
-    house = _house(faces, defaults, Limits(sessions=2), docs=docs, chat=chat, asr=asr, ice=ice, stage=stage, gesture=gesture, quiet=quiet)
+    limits = Limits(sessions=2)
+    house = _house(
+        faces, defaults, limits, docs=docs, chat=chat, asr=asr, ice=ice, style=style, stage=stage, gesture=gesture, quiet=quiet
+    )
     channel = _channel(targets, playlist, camera) if channelled else None
     _run(house, host, port, token, certificate, key, browser=browser and not channelled, quiet=quiet, channel=channel)
 
@@ -241,6 +245,7 @@ def serve(
     fps: Fps = None,
     background: Background = None,
     driver: Driver = None,
+    style: Manner = None,
     engine: Engine = None,
     stage: Stage = None,
     gesture: Gesture = None,
@@ -272,17 +277,18 @@ def serve(
     faces = face or [config.settings().face or "example"]
     limits = Limits(sessions=sessions)
     house = _house(
-        faces, defaults, limits, docs=docs, chat=chat, asr=asr, ice=ice, stage=stage, gesture=gesture, quiet=quiet, uploads=uploads
-    )
+        faces, defaults, limits, docs=docs, chat=chat, asr=asr, ice=ice, style=style, stage=stage, gesture=gesture, quiet=quiet,
+        uploads=uploads,
+    )  # fmt: skip
     _run(house, host, port, token, certificate, key, browser=False, quiet=quiet)
 
 
 def _house(
     faces: list[str], defaults: dict[str, Any], limits: Any, *, docs: Path | None, chat: str | None, asr: str | None, ice: list[str] | None,
-    stage: list[str] | None, gesture: list[str] | None, quiet: bool, uploads: bool = True,
+    style: str | None, stage: list[str] | None, gesture: list[str] | None, quiet: bool, uploads: bool = True,
 ) -> Any:  # fmt: skip
     """Prepare what is on offer: every mistake is told before anything listens."""
-    from huashen import studio
+    from huashen import persons, studio
     from huashen.live.session import check_stages
     from huashen.server.house import House, chats, ears, seen_faces
     from huashen.server.room import rehearse
@@ -304,6 +310,7 @@ def _house(
         [as_ice(server) for server in ice or ()],
         gestures,
         care,
+        persons.as_style(style) if style is not None else None,
     )
     if not quiet:
         note(tr("preparing the face …", "正在准备形象 …"))

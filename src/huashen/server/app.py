@@ -4,8 +4,8 @@ Routes, all below the address the server was started on:
 
 - `GET /` the page; `GET /healthz`; `GET /metrics` (Prometheus's text format)
 - `GET /v1/house` what there is to choose from; `GET /v1/faces/{id}/picture`; `POST /v1/faces?consent=yes` a picture → 201 {id, name, …}
-- `POST /v1/sessions` {face?, tts?, voice?, lang?, engine?, driver?, chat?, size?, fps?, background?} → 201 {id, …}; 429 when all
-  seats are taken
+- `POST /v1/sessions` {face?, tts?, voice?, lang?, engine?, driver?, style?, chat?, size?, fps?, background?} → 201 {id, …}; 429
+  when all seats are taken; style is the id of a face as whose person the mouth moves
 - `GET /v1/sessions/{id}`; `DELETE /v1/sessions/{id}` → 204
 - `POST /v1/sessions/{id}/offer` {type: "offer", sdp} → {type: "answer", sdp} (WebRTC)
 - `GET /v1/sessions/{id}/stream?video=h264|jpeg` (WebSocket, `socket.py` says what it carries)

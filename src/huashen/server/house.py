@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from huashen import config, registry, studio, weights
+from huashen import config, persons, registry, studio, weights
 from huashen.config import Settings
 from huashen.errors import HuashenError, InputError, NoFaceError, TooLargeError, UnreadableError
 from huashen.words import tr
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from huashen.chat import Chat
     from huashen.footage import Footage
     from huashen.stages import Stage
-    from huashen.types import Box
+    from huashen.types import Box, Style
 
 PREPARED = 8
 """Prepared faces kept at hand."""
@@ -83,6 +83,7 @@ class House:
         ice_servers: for WebRTC, as browsers take them.
         gestures: clips for gestures, by name.
         stages: what every session's pictures go through.
+        style: how mouths move where a session asks for no other; a face's own without.
     """
 
     faces: list[Seen]
@@ -94,11 +95,13 @@ class House:
     ice_servers: list[dict[str, Any]] = field(default_factory=list)
     gestures: dict[str, Path] = field(default_factory=dict)
     stages: "list[Stage]" = field(default_factory=list)
+    style: "Style | None" = None
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._prepared: OrderedDict[tuple[str, str, str], Avatar | Footage] = OrderedDict()
         self._preparing = threading.Lock()
+        self._styles: dict[str, Style] = {}  # of faces, by id
 
     def face(self, id: str | None) -> Seen:
         """Return a face on offer, the default without an id.
@@ -137,6 +140,26 @@ class House:
             return placed(face, background)
         check(background)  # a clip's is changed in every frame: see `care`
         return face
+
+    def manner(self, id: str | None) -> "Style | None":
+        """Return how the person of a face on offer moves the mouth, `style` without an id; kept.
+
+        Raises:
+            InputError: there is no face of that id, or it tells nothing of the kind.
+        """
+        if id is None:
+            return self.style
+        seen = self.face(id)
+        with self._preparing:
+            if id not in self._styles:
+                try:
+                    self._styles[id] = persons.as_style(seen.source)
+                except (InputError, UnreadableError, NoFaceError) as error:  # which tells where it lies
+                    raise InputError(tr(
+                        f"the face '{id}' tells no style; take a clip in which the person speaks, or an avatar made of one",
+                        f"形象“{id}”没有说话风格；请选用有人说话的视频，或由其制作的数字人",
+                    )) from error  # fmt: skip
+            return self._styles[id]
 
     def care(self, person: "Avatar | Footage", background: str) -> "list[Stage]":
         """Return what a session's pictures go through."""

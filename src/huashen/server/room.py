@@ -31,7 +31,7 @@ from huashen.words import tr
 
 logger = logging.getLogger(__name__)
 
-CHOICES = ("face", "tts", "voice", "lang", "engine", "driver", "chat", "size", "fps", "background")
+CHOICES = ("face", "tts", "voice", "lang", "engine", "driver", "style", "chat", "size", "fps", "background")
 """What a client may ask for when it opens a session."""
 SIZES = (128, 1280)
 """Smallest and longest side of a live picture."""
@@ -422,7 +422,8 @@ def _built(house: House, face: Seen, chosen: dict[str, Any], fps: Fraction) -> l
     background = chosen.get("background") or "original"
     person = house.prepare(face, chosen.get("size"), background)
     options = {name: chosen[name] for name in ("tts", "voice", "lang", "engine", "driver") if chosen.get(name)}
-    return live.build(person, fps=fps, clips=house.gestures, stages=house.care(person, background), **options)
+    style = house.manner(chosen.get("style"))
+    return live.build(person, fps=fps, clips=house.gestures, stages=house.care(person, background), style=style, **options)
 
 
 class _Timed:
