@@ -1,5 +1,7 @@
 """Hearing: how loud every band of a stream of sound is, a hundred times a second, whatever its rate and level."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,16 +60,16 @@ class Ear:
         spectrum = np.fft.rfft(piece * self._window, self._size)
         energy = self._bands @ (spectrum.real**2 + spectrum.imag**2)
         db = 10 * np.log10(energy + 1e-10)
-        loud = 10 * np.log10(float(np.sum(energy)) + 1e-10)
+        loud = 10 * math.log10(float(energy.sum()) + 1e-10)
         if self._floor is None:
             self._floor = np.minimum(db, _FIRST_FLOOR)
         self._floor = np.minimum(np.maximum(db, -95.0), self._floor + _FLOOR_RISE / TICKS)
-        noise = 10 * np.log10(float(np.sum(10 ** (self._floor / 10))))
+        noise = 10 * math.log10(float((10 ** (self._floor / 10)).sum()))
         self._level = max(loud, self._level - _LEVEL_FALL / TICKS, noise + 15.0, -60.0)
         found = np.empty(len(db) + 1)
         # A band counts from 4 dB above its noise, or from `_DEPTH` below the speaker's level, whichever is higher.
         bottom = np.maximum(self._floor + 4.0, self._level - _DEPTH)
-        found[:-1] = np.clip((db - bottom) / (self._level - bottom + 1.0), 0.0, 1.2)
+        found[:-1] = np.minimum(np.maximum((db - bottom) / (self._level - bottom + 1.0), 0.0), 1.2)
         bottom_all = max(noise + 6.0, self._level - _DEPTH)
         found[-1] = min(max((loud - bottom_all) / max(self._level - bottom_all, 1.0), 0.0), 1.2)
         return found
@@ -88,8 +90,9 @@ class Even:
         """Return the next tick of an ear with its bands as they would be in the usual voice; what is not heard stays so."""
         bands = tick[:-1]
         self._mean = self._mean + (min(tick[-1], 1.0) / (_VOICE * TICKS)) * (bands - self._mean)
-        found = np.maximum(bands - self._mean + self._usual, 0.02) * (bands > 0)
-        return np.append(found, tick[-1])
+        found = tick.copy()
+        found[:-1] = np.maximum(bands - self._mean + self._usual, 0.02) * (bands > 0)
+        return found
 
 
 def _filters(size: int, rate: int, bands: int) -> NDArray[np.float64]:

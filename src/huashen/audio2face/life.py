@@ -212,13 +212,14 @@ class _Noise:
 
     def __init__(self, seed: int, stream: int, low: float, high: float) -> None:
         dice = np.random.default_rng([seed, 100 + stream])
-        self._hz: NDArray[np.float64] = np.geomspace(low, high, 9) * dice.uniform(0.92, 1.08, 9)
+        hz = np.geomspace(low, high, 9) * dice.uniform(0.92, 1.08, 9)
+        self._turn: NDArray[np.float64] = 2 * np.pi * hz
         self._phase: NDArray[np.float64] = dice.uniform(0, 2 * np.pi, 9)
-        size = self._hz**-0.75
+        size = hz**-0.75
         self._size: NDArray[np.float64] = size * np.sqrt(2 / np.sum(size**2))
 
     def at(self, time: float) -> float:
-        return float(np.sum(self._size * np.sin(2 * np.pi * self._hz * time + self._phase)))
+        return float((self._size * np.sin(self._turn * time + self._phase)).sum())
 
 
 def _ease(x: float) -> float:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +41,7 @@ class Listener:
         self._ear: Ear | None = None
         self._estimate = guess or Estimate()
         self._loud: deque[float] = deque()
+        self._ticks: list[NDArray[np.float64]] = []  # what nothing has been guessed from yet
         self._guess: deque[NDArray[np.float64]] = deque()
         self._tick = 0  # of the first in both
         self._beat = 0  # the next tick to be judged
@@ -53,10 +55,11 @@ class Listener:
         samples: Floats = np.asarray(audio.samples, np.float32)
         heard = self._ear.hear(samples)
         self._loud.extend(float(tick[-1]) for tick in heard)
-        self._guess.extend(self._estimate.hear(heard))
+        self._ticks += heard
 
     def forget(self, time: float) -> None:
         """Drop what lies more than half a second before a moment."""
+        self._catch_up()
         while self._loud and self._tick < (time - 0.5) * TICKS:
             self._loud.popleft()
             self._tick += 1
@@ -68,10 +71,11 @@ class Listener:
         place = time * TICKS
         ticks = int(np.floor(place)) + np.arange(-_ROUND, _ROUND + 2)
         weights = 1 + np.cos(np.pi * np.clip((ticks - place) / (_ROUND + 1), -1, 1))
-        return float(np.sum(weights * [self._at(int(i)) for i in ticks]) / np.sum(weights))
+        return float(np.sum(weights * self._between(int(ticks[0]), int(ticks[-1]) + 1)) / np.sum(weights))
 
     def mouth(self, time: float) -> NDArray[np.float64]:
         """Return the channels guessed for a moment and, last, how closed the lips are."""
+        self._catch_up()
         place = time * TICKS - self._tick
         low = int(np.floor(place))
         share = place - low
@@ -81,11 +85,17 @@ class Listener:
         found: NDArray[np.float64] = (1 - share) * one + share * two
         return found
 
+    def _catch_up(self) -> None:
+        """Guess when a frame is due, not when sound comes: many small pieces then cost no more than a large one."""
+        if self._ticks:
+            self._guess.extend(self._estimate.hear(self._ticks))
+            self._ticks = []
+
     def beats(self, until: float) -> Iterator[tuple[float, float]]:
         """Yield (time, strength) of loud moments up to 0.07 s after a moment, once each, 0.08 s late: heads follow the voice."""
         while self._beat <= (until + 0.07) * TICKS:
-            here = self._at(self._beat)
-            around = [self._at(self._beat + i) for i in range(-_ROUND, _ROUND + 1)]
+            around = self._between(self._beat - _ROUND, self._beat + _ROUND + 1)
+            here = around[_ROUND]
             # The first of equals, and a rise before it.
             if here > 0.85 and here == max(around) and here not in around[:_ROUND] and min(around[:_ROUND]) < here - 0.12:
                 yield self._beat / TICKS + 0.08, min(1.0, here)
@@ -94,17 +104,19 @@ class Listener:
     def pauses(self, until: float) -> Iterator[float]:
         """Yield the moments up to this one at which the voice fell silent, once each."""
         while self._pause <= until * TICKS:
-            ahead = max(self._at(self._pause + i) for i in range(_PAUSE))
+            ahead = self._between(self._pause, self._pause + _PAUSE)
             if self._quiet:
-                self._quiet = self._at(self._pause) < 2 * _QUIET
-            elif ahead < _QUIET:
+                self._quiet = ahead[0] < 2 * _QUIET
+            elif max(ahead) < _QUIET:
                 self._quiet = True
                 yield self._pause / TICKS
             self._pause += 1
 
-    def _at(self, tick: int) -> float:
-        i = tick - self._tick
-        return self._loud[i] if 0 <= i < len(self._loud) else 0.0
+    def _between(self, first: int, end: int) -> list[float]:
+        """Return the loudness at ticks from `first` to before `end`; 0 where it is not known."""
+        known = list(islice(self._loud, max(first - self._tick, 0), max(end - self._tick, 0)))
+        before = [0.0] * (min(end, self._tick) - first)
+        return [*before, *known, *[0.0] * (end - first - len(before) - len(known))]
 
 
 REACH = 0.19
