@@ -24,6 +24,12 @@ class Deaf:
     def feed(self, samples: Sound) -> str:
         return "words"
 
+    def pause(self) -> None:
+        pass
+
+    def resume(self) -> None:
+        pass
+
     def finish(self) -> Transcript:
         return Transcript("words", "en")
 
@@ -113,7 +119,7 @@ def test_the_user_is_heard_in_a_fans_noise() -> None:
         assert 2.5 < began(found)[0] < 3.2
 
 
-def test_chinese_is_heard_by_whisper_where_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whisper_hears_where_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
     from huashen.server import house
 
     asked: list[tuple[str, dict[str, str]]] = []
@@ -121,12 +127,13 @@ def test_chinese_is_heard_by_whisper_where_it_is_here(monkeypatch: pytest.Monkey
     monkeypatch.setattr(house.registry, "missing", lambda entry: [])
     for present in (True, False):
         monkeypatch.setattr(house.weights, "present", lambda name, present=present: present)
-        house.ears(None, "zh-CN")
-    house.ears(None, "en")
+        house.ears(None, "zh-CN" if present else "en")
+        if present:
+            house.ears(None, None)
     house.ears("sherpa-onnx:/models/sense-voice", "zh")
     house.ears("pocketsphinx", "zh")  # it takes no language but English, and is asked for none
     assert house.ears("none") is None
     assert asked == [
-        ("faster-whisper", {"lang": "zh-CN"}), ("pocketsphinx", {}), ("pocketsphinx", {}),
+        ("faster-whisper", {"lang": "zh-CN"}), ("faster-whisper", {"lang": "en"}), ("pocketsphinx", {}),
         ("sherpa-onnx", {"model": "/models/sense-voice", "lang": "zh"}), ("pocketsphinx", {}),
     ]  # fmt: skip

@@ -21,6 +21,14 @@ class Utterance(Protocol):
         """
         ...
 
+    def pause(self) -> None:
+        """Hear that the speaker has fallen silent: what is fed until `resume` or `finish` holds no words."""
+        ...
+
+    def resume(self) -> None:
+        """Hear that he speaks on."""
+        ...
+
     def finish(self) -> Transcript:
         """Return what was said, with a mark for each word where the engine knows the times (seconds from the first sample fed).
 

@@ -47,7 +47,7 @@ class OpenAI:
 
     def begin(self) -> Whole:
         """Begin to hear an utterance."""
-        return Whole(self._hear)
+        return Whole(self._hear, early=False)
 
     def _hear(self, sound: Floats) -> Transcript:
         fields = {"model": self._model, "response_format": "json"}

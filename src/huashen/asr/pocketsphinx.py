@@ -73,6 +73,12 @@ class _Heard:
         self._rest = self._rest[whole:]
         return _words(self._decoder)
 
+    def pause(self) -> None:
+        """Do nothing: it understands while one speaks."""
+
+    def resume(self) -> None:
+        """Do nothing."""
+
     def finish(self) -> Transcript:
         """Return what was said."""
         decoder = self._decoder

@@ -93,6 +93,12 @@ class _Stream:
         self._stream.accept_waveform(RATE, samples)
         return self._decoded()
 
+    def pause(self) -> None:
+        """Do nothing: it understands while one speaks."""
+
+    def resume(self) -> None:
+        """Do nothing."""
+
     def finish(self) -> Transcript:
         # the network looks ahead: its last words come when silence follows
         self._stream.accept_waveform(RATE, np.zeros(RATE // 2, np.float32))

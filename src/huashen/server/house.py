@@ -356,8 +356,8 @@ def ears(name: str | None, lang: str | None = None) -> "Callable[[], Ears] | Non
 
     Args:
         name: the recogniser, and its model behind a colon where it needs one ("sherpa-onnx:/models/sense-voice"); "none": nobody listens.
-            Without it PocketSphinx, which knows English only; for Chinese Whisper, where it and its model are here.
-        lang: what people will speak; found out from the sound without it.
+            Without it Whisper, where it and its model are here, else PocketSphinx, which knows English only.
+        lang: what people will speak; found out from the sound without it, by Whisper as the default taken to be the language of the texts.
 
     Raises:
         InputError, MissingError: that recogniser cannot be had.
@@ -367,9 +367,9 @@ def ears(name: str | None, lang: str | None = None) -> "Callable[[], Ears] | Non
     from huashen.asr.ears import Ears
 
     if name is None:
-        chinese = (lang or config.language()).startswith("zh")
         whisper = registry.table("asr").get("faster-whisper")
-        name = whisper.name if chinese and not registry.missing(whisper) and weights.present("whisper_base") else "pocketsphinx"
+        name = whisper.name if not registry.missing(whisper) and weights.present("whisper_base") else "pocketsphinx"
+        lang = lang or config.language()
     engine, _, model = name.partition(":")
     options = {"model": model, "lang": lang if engine != "pocketsphinx" else None}
     recognizer = registry.load("asr", engine, **{key: value for key, value in options.items() if value})
