@@ -22,12 +22,13 @@ RATE = 22_050
 
 
 class Services:
-    """All of them on one port; `asked` keeps what came, `broken` makes each answer an error."""
+    """All of them on one port; `asked` keeps what came, `broken` makes each answer an error, `mute` lets none come."""
 
     def __init__(self) -> None:
         self.voice = huashen.load("tts", "espeak")
         self.asked: list[dict[str, Any]] = []
         self.broken: Callable[[], web.Response] | None = None
+        self.mute = False
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -44,7 +45,15 @@ class Services:
         self._loop.close()
 
     async def _start(self) -> None:
-        app = web.Application(client_max_size=50_000_000)
+        @web.middleware
+        async def wait(request: web.Request, handler: Any) -> web.StreamResponse:
+            if self.mute:
+                self.asked.append({"path": request.path})
+                await asyncio.sleep(3600)
+            answer: web.StreamResponse = await handler(request)
+            return answer
+
+        app = web.Application(client_max_size=50_000_000, middlewares=[wait], handler_args={"handler_cancellation": True})
         app.add_routes([
             web.post("/v1/audio/speech", self.openai),
             web.post("/v1/text-to-speech/{voice}/with-timestamps", self.elevenlabs),

@@ -1,6 +1,8 @@
 """What every voice promises that comes from a service, against local servers that follow the published protocols."""
 
+import importlib
 import json
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -38,11 +40,16 @@ def take_in(folder: Path, **more: str) -> Path:
 
 @pytest.fixture
 def engine(request: pytest.FixtureRequest, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    name = request.param
+    return made(request.param, services, monkeypatch, tmp_path)
+
+
+def made(name: str, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Return the engine, which asks the local servers."""
     if lacking := missing(table("tts").get(name)):
         pytest.skip(f"the tts engine {name} needs {', '.join(lacking)}")
     services.asked.clear()
     services.broken = None
+    services.mute = False
     base = services.url + ("/v1" if name == "openai" else "")
     options: dict[str, Any] = {"base_url": base} if name not in ("edge", "gtts") else {}
     if name == "openai":
@@ -172,6 +179,22 @@ def test_failures_are_told_in_one_line_without_the_key(engine: Any, services: Se
             next(engine.speak("Hello."))
         assert "\n" not in str(caught.value)
         assert own not in str(caught.value) or type(engine).__name__ not in ("OpenAISpeech", "ElevenLabs")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.filterwarnings("ignore")  # a connection that breaks leaves warnings of the libraries
+def test_a_service_that_does_not_answer_is_given_up(
+    name: str, services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(importlib.import_module(table("tts").get(name).target.split(":")[0]), "PATIENCE", 1.0)
+    engine = made(name, services, monkeypatch, tmp_path)
+    services.mute = True
+    begun = time.monotonic()
+    with pytest.raises(EngineError) as caught:
+        next(engine.speak("Hello."))
+    assert time.monotonic() - begun < 10
+    assert "\n" not in str(caught.value)
+    assert len(services.asked) == 1  # not asked again: nobody waits that long
 
 
 @pytest.mark.parametrize("name", ["openai", "cosyvoice", "paddlespeech"])

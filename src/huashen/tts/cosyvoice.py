@@ -6,7 +6,7 @@ from huashen import config
 from huashen.errors import EngineError, InputError
 from huashen.service import Service
 from huashen.tts import cloned
-from huashen.tts.remote import Said, pcm, speak, speed_within
+from huashen.tts.remote import PATIENCE, Said, pcm, speak, speed_within
 from huashen.types import Speech
 from huashen.words import tr
 
@@ -45,7 +45,7 @@ class CosyVoice:
             raise InputError(
                 tr(f"sample_rate cannot be {sample_rate}; it is 22050 or 24000", f"sample_rate 不能是 {sample_rate}；应为 22050 或 24000")
             )
-        self._service = Service(base_url or config.speech_url() or "http://127.0.0.1:50000")
+        self._service = Service(base_url or config.speech_url() or "http://127.0.0.1:50000", timeout=PATIENCE)
         self._recording: bytes | None = None
         self._prompt = ""
         if self._voice in cloned.names() or self._voice.lower().endswith((".wav", ".mp3", ".m4a", ".flac")):

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from huashen.errors import EngineError
 from huashen.tts import text as texts
-from huashen.tts.remote import Said, decoded, speak, speed_within
+from huashen.tts.remote import PATIENCE, Said, decoded, speak, speed_within
 from huashen.types import Speech
 from huashen.words import tr
 
@@ -67,7 +67,7 @@ class Edge:
         rate = f"{round((self._speed - 1) * 100):+d}%"
         sound = bytearray()
         times: list[tuple[str, float, float]] = []
-        asked = edge_tts.Communicate(sentence, name, rate=rate, boundary="WordBoundary", connect_timeout=5, receive_timeout=20)
+        asked = edge_tts.Communicate(sentence, name, rate=rate, boundary="WordBoundary", connect_timeout=5, receive_timeout=round(PATIENCE))
 
         async def collect() -> None:
             async for chunk in asked.stream():

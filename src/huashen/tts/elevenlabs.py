@@ -8,7 +8,7 @@ from typing import Any
 from huashen import config
 from huashen.errors import EngineError, MissingPartError
 from huashen.service import Service
-from huashen.tts.remote import Said, decoded, speak, speed_within
+from huashen.tts.remote import PATIENCE, Said, decoded, speak, speed_within
 from huashen.types import Speech
 from huashen.words import tr
 
@@ -50,7 +50,8 @@ class ElevenLabs:
         self._voice = VOICES.get(voice or "female", voice or "")
         self._lang = lang or ""
         self._model = model
-        self._service = Service(base_url or config.speech_url() or "https://api.elevenlabs.io", token, header="xi-api-key")
+        url = base_url or config.speech_url() or "https://api.elevenlabs.io"
+        self._service = Service(url, token, header="xi-api-key", timeout=PATIENCE)
 
     def voices(self) -> list[str]:
         """Return the names known without asking; any voice's id will do."""

@@ -6,7 +6,7 @@ from huashen import config
 from huashen.errors import InputError
 from huashen.service import Service
 from huashen.tts import cloned
-from huashen.tts.remote import Said, decoded, speak, speed_within
+from huashen.tts.remote import PATIENCE, Said, decoded, speak, speed_within
 from huashen.types import Speech
 from huashen.words import tr
 
@@ -40,7 +40,7 @@ class GptSovits:
         self._voice = cloned.find(voice)
         self._lang = lang or ""
         self._speed = speed_within(speed)
-        self._service = Service(base_url or config.speech_url() or "http://127.0.0.1:9880")
+        self._service = Service(base_url or config.speech_url() or "http://127.0.0.1:9880", timeout=PATIENCE)
 
     def voices(self) -> list[str]:
         """Return the voices that were taken in."""

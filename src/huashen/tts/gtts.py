@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from huashen.errors import EngineError, UnknownEngineError
-from huashen.tts.remote import Said, decoded, speak, speed_within
+from huashen.tts.remote import PATIENCE, Said, decoded, speak, speed_within
 from huashen.types import Speech
 from huashen.words import tr
 
@@ -54,7 +54,7 @@ class Gtts:
 
         code = CODES.get(lang.lower(), CODES.get(lang.lower().split("-")[0], lang))
         try:
-            contents = b"".join(gtts.gTTS(sentence, lang=code, slow=self._slow, lang_check=False).stream())
+            contents = b"".join(gtts.gTTS(sentence, lang=code, slow=self._slow, lang_check=False, timeout=PATIENCE).stream())
         except (gtts.gTTSError, requests.RequestException, AssertionError) as error:
             raise EngineError(tr(
                 f"Google's voice cannot be reached ({type(error).__name__}); it needs the internet: use the engine 'espeak' without it",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from huashen import config
 from huashen.service import Service
-from huashen.tts.remote import Said, decoded, speak, speed_within
+from huashen.tts.remote import PATIENCE, Said, decoded, speak, speed_within
 from huashen.types import Speech
 
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "fable", "nova", "onyx", "sage", "shimmer", "verse")
@@ -41,7 +41,7 @@ class OpenAISpeech:
         self._model = model
         url = base_url or config.speech_url() or config.service_url() or "https://api.openai.com/v1"
         token = config.service_key() if key is None else key
-        self._service = Service(url, token)
+        self._service = Service(url, token, timeout=PATIENCE)
 
     def voices(self) -> list[str]:
         """Return OpenAI's voices; another server's are its own."""

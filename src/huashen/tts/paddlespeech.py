@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from huashen import config
 from huashen.errors import EngineError, UnknownEngineError
 from huashen.service import Service
-from huashen.tts.remote import Said, decoded, speak, speed_within
+from huashen.tts.remote import PATIENCE, Said, decoded, speak, speed_within
 from huashen.types import Speech
 from huashen.words import tr
 
@@ -41,7 +41,7 @@ class PaddleSpeech:
         self._speaker = int(number)
         self._lang = lang or ""
         self._speed = speed_within(speed)
-        self._service = Service(base_url or config.speech_url() or "http://127.0.0.1:8090")
+        self._service = Service(base_url or config.speech_url() or "http://127.0.0.1:8090", timeout=PATIENCE)
 
     def voices(self) -> list[str]:
         """Return the name known without asking; any speaker's number will do."""

@@ -22,6 +22,8 @@ LEAD, PAUSE, SHORT_PAUSE = 0.05, 0.30, 0.15
 """Seconds of silence before a sentence, after it, and after one that was cut at a comma."""
 FLOOR = 10 ** (-45 / 20)
 """What is below this at either end (-45 dB of the loudest) is silence."""
+PATIENCE = 20.0
+"""Longest silence of a service in seconds; in a talk nobody waits longer."""
 LOUDEST = 8.0
 """The most by which a voice is amplified."""
 
