@@ -136,6 +136,9 @@ class Services:
         self._note(request, **body)
         if self.broken:
             return self.broken()
+        path = body.get("save_path")  # as paddlespeech/server/restful/tts_api.py checks
+        if not (0 < body["speed"] <= 3 and body["sample_rate"] in (0, 8000, 16000) and (path is None or path.endswith(("pcm", "wav")))):
+            return web.json_response({"success": False, "code": 500, "message": {"description": "server parameter error"}, "result": {}})
         sound = base64.b64encode(wav(self.spoken(body["text"])[0])).decode()
         result = {"lang": "zh", "spk_id": body["spk_id"], "speed": body["speed"], "volume": 1.0, "sample_rate": RATE, "audio": sound}
         return web.json_response({"success": True, "code": 200, "message": {"description": "success."}, "result": result})

@@ -57,7 +57,7 @@ class PaddleSpeech:
         return speak(text, self._lang, self._say, speed=self._speed)
 
     def _say(self, sentence: str, lang: str) -> Said:
-        body = {"text": sentence, "spk_id": self._speaker, "speed": self._speed, "volume": 1.0, "sample_rate": 0, "save_path": ""}
+        body = {"text": sentence, "spk_id": self._speaker, "speed": self._speed, "volume": 1.0, "sample_rate": 0}
         answer = self._service.send("/paddlespeech/tts", json=body)
         try:
             value = answer.json()
