@@ -273,6 +273,30 @@ def test_a_blink_shuts_the_eyes(rig: Rig, finder: MediaPipe) -> None:
     assert shut < half < opened
 
 
+def test_the_rims_of_glasses_stay_before_a_lid_that_shuts(astronaut: Picture.Image) -> None:
+    person = from_image(np.asarray(astronaut.crop((140, 0, 320, 200)).resize((540, 600), Picture.Resampling.LANCZOS)))
+    points = person.face.landmarks.points[:, :2]
+    worn, (rims, inside) = person.image.copy(), np.zeros((2, *person.image.shape[:2]), np.uint8)
+    for outer, inner, upper in ((33, 133, 159), (263, 362, 386)):
+        wide = float(np.linalg.norm(points[outer] - points[inner]))
+        middle = (points[outer] + points[inner]) / 2
+        top = (middle[1] - points[upper, 1]) / wide + 0.12  # the rim crosses the lid
+        x, y = round(middle[0]), round(middle[1] + (0.65 - top) / 2 * wide)
+        for canvas, colour, line in ((worn, (30, 26, 24), 3), (rims, (255,), 3), (inside, (255,), -1)):
+            cv2.ellipse(canvas, (x, y), (round(0.85 * wide), round((0.65 + top) / 2 * wide)), 0, 0, 360, colour, line, cv2.LINE_AA)
+    glasses = replace(person, image=worn)
+    shut = Rig(glasses).draw(weights(eyeBlink=1.0), AHEAD)
+    where = rims > 250
+    assert np.abs(shut[where].astype(int) - worn[where]).mean() < 6
+    bare = Rig(person).draw(weights(eyeBlink=1.0), AHEAD)
+    beside = (inside > 0) & (cv2.dilate(rims, np.ones((7, 7), np.uint8)) == 0)
+    assert np.abs(shut[beside].astype(int) - bare[beside]).mean() < 0.3 * np.abs(person.image[beside].astype(int) - bare[beside]).mean()
+
+
+def test_who_wears_no_glasses_has_none(rig: Rig, drawn_rig: Rig) -> None:
+    assert all(eye._glasses is None for eye in [*rig._eyes, *drawn_rig._eyes])
+
+
 def test_one_eye_can_blink_alone(rig: Rig, person: Avatar) -> None:
     image = rig.draw(weights(eyeBlinkLeft=1.0), AHEAD)
     plain = rig.draw(weights(), AHEAD)

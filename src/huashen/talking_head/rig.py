@@ -9,6 +9,7 @@ Units: the face's own coordinates (`ops.mesh.FaceFrame`), 1 = the distance betwe
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ CORNER = 0.42
 """The share of the opening by which the corners of the mouth follow the jaw."""
 SHARP = 0.75
 """Pixels: how blurred `blur_of` finds a picture that is as sharp as pixels can be."""
+RIM = 0.06
+"""Half the width of the thickest rim of glasses that is told from its surroundings, in widths of the eye."""
 LASHES = 0.055
 """How thick the row of lashes on a lid's margin is, in widths of the eye."""
 
@@ -827,15 +830,44 @@ class _Eye:
         self._box = (int(x0), int(y0), int(x1), int(y1))
         self._soft = max(0.9 / self._wide, 0.018)
         self._tone = tone
-        self._bare = self._bare_lid(image)
+        place = self._local(np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1).astype(np.float32))
+        crop = image[y0:y1, x0:x1]
+        self._glasses = self._rims(crop, place)
+        self._clean = image
+        if self._glasses is not None:
+            self._clean = image.copy()
+            self._clean[y0:y1, x0:x1] = crop = fill(crop, 1 - self._glasses)
+        self._bare = self._bare_lid(crop, place)
 
-    def _bare_lid(self, image: Image) -> Image:
+    def _rims(self, crop: Image, place: Floats) -> Floats | None:
+        """Return where the rims of glasses lie, (h, w) from 0 to 1; None where none are seen.
+
+        A rim is thin and darker than what is round it, and reaches from beside the eye to below it, as no brow, fold or lash does.
+        """
+        import cv2
+
+        u, v = place[..., 0], place[..., 1]
+        over, under = np.interp(u, *self._upper), np.interp(u, *self._lower)
+        light = cv2.GaussianBlur(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (0, 0), max(0.5, 0.01 * self._wide))
+        depth = cv2.morphologyEx(light, cv2.MORPH_BLACKHAT, _disc(RIM * self._wide)).astype(np.float32)
+        in_eye = (np.abs(u) < 0.56) & (v > over - LASHES * 1.5) & (v < under + LASHES)
+        _, pieces, boxes, _ = cv2.connectedComponentsWithStats(((depth > 16) & ~in_eye).astype(np.uint8), connectivity=8)
+        long = [number for number in range(1, len(boxes)) if max(boxes[number, 2:4]) > 0.4 * self._wide]
+        long = [number for number in long if np.abs(u[pieces == number]).max() > 0.7]
+        for number in long:
+            below = (pieces == number) & (np.abs(u) < 0.6) & (v > under + 0.12)
+            if below.any() and np.ptp(u[below]) > 0.5 and depth[below].mean() > 40:
+                break
+        else:
+            return None
+        # The rest of the rim may be in other pieces: highlights and lashes interrupt it.
+        rim = cv2.dilate(np.isin(pieces, long).astype(np.float32), _disc(0.012 * self._wide))
+        return np.asarray(np.clip(cv2.GaussianBlur(rim, (0, 0), 0.7) * 1.5, 0, 1), np.float32)
+
+    def _bare_lid(self, crop: Image, place: Floats) -> Image:
         """Return the eye's surroundings with skin where the eye and its lashes are: what a lid shows when it is drawn out."""
         import cv2
 
-        x0, y0, x1, y1 = self._box
-        crop = image[y0:y1, x0:x1]
-        place = self._local(np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1).astype(np.float32))
         u, v = place[..., 0], place[..., 1]
         over = np.interp(u, *self._upper)
         # Only what lies above the eye is known: below and beside it lashes and shadows would darken the lid.
@@ -899,19 +931,22 @@ class _Eye:
             drawn += in_eye[..., None] * (self._fetch(image, ball) - drawn)
         if abs(shut) >= 0.004:
             touched = on_lid * (np.abs(slid) > 1e-4)
-            sharp = self._fetch(image, skin)
+            sharp = self._fetch(self._clean, skin)
             # What is drawn out shows bare skin; the lashes on its margin and the fold above stay as they are.
             stretched = warp.feather(above - LASHES * 1.3, LASHES * 0.6) * warp.feather(0.80 * stretch - above, 0.22 * stretch)
             stretched = stretched * np.clip(slid / 0.10, 0, 1)
-            bare = self._fetch(self._bare, skin, (self._box[0], self._box[1]))
+            bare = self._fetch(self._bare, skin, self._box[:2])
             fold = 1 - 0.10 * np.clip(shut, 0, 1) * np.exp(-(((above - 0.03) / 0.10) ** 2))
             lid_colour = (sharp + stretched[..., None] * (bare - sharp)) * fold[..., None]
             drawn += touched[..., None] * (lid_colour - drawn)
             shadow = 0.16 * np.clip(shut, 0, 1) * np.exp(-(((v - lid - 0.02) / 0.07) ** 2)) * (opened > 0) * (1 - on_lid)
             drawn *= 1 - shadow[..., None]
+            if self._glasses is not None:  # they stand before the lid and stay
+                rim = (self._fetch(self._glasses, place, self._box[:2]) * (v < under))[..., None]
+                drawn += rim * (canvas[rows, columns] - drawn)
         canvas[rows, columns] = np.clip(drawn + 0.5, 0, 255).astype(np.uint8)
 
-    def _fetch(self, image: Image, place: Floats, corner: tuple[int, int] = (0, 0)) -> Floats:
+    def _fetch(self, image: NDArray[Any], place: Floats, corner: tuple[int, int] = (0, 0)) -> Floats:
         x = self._origin[0] - corner[0] + self._wide * (place[..., 0] * self._x[0] + place[..., 1] * self._y[0])
         y = self._origin[1] - corner[1] + self._wide * (place[..., 0] * self._x[1] + place[..., 1] * self._y[1])
         return warp.sample(image, np.stack([x, y], -1)).astype(np.float32)
