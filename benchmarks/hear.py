@@ -37,7 +37,7 @@ def main() -> None:
     sound = talk(parser.parse_args().seconds)
     print("times real time, by the process's own time:")
     print("driver        at once  1 s  40 ms  20 ms  10 ms at a time")
-    for name in ("signal", "visemes", "hear"):
+    for name in ("signal", "visemes", "hear", "hear-offline"):
         paces = []
         for size in (len(sound), 16000, 640, 320, 160):
             driver = load("audio2face", name)

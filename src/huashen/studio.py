@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-HEARD_BY = "hear"
+HEARD_BY = "hear-offline"
 """The driver of recorded speech, of which nothing but the sound is known."""
 
 CLIP_BY = "mouthbank"
@@ -741,10 +741,10 @@ def _head(
     """Build what renders, and its driver; with a text and no driver the one that hears, corrected by marks."""
     own = engine_options.checked("talking_head", engine, options or {})
     if driver is None and text:
-        from huashen.audio2face.learned import Hearing, network
+        from huashen.audio2face.learned import OFFLINE, Hearing, network
 
         mover = registry.load(
-            "audio2face", "visemes", still=still, seed=seed, style=style, guess=lambda: Hearing(network()), sure_only=True
+            "audio2face", "visemes", still=still, seed=seed, style=style, guess=lambda: Hearing(network(OFFLINE)), sure_only=True
         )
     else:
         mover = registry.load("audio2face", driver, still=still, seed=seed, style=style)

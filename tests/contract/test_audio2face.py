@@ -87,7 +87,7 @@ def driver(request: pytest.FixtureRequest) -> Driver:
 
 def test_engine_is_a_driver_with_a_finite_lookahead(driver: Driver) -> None:
     assert isinstance(driver, Driver)
-    assert 0 <= driver.lookahead <= 0.35
+    assert 0 <= driver.lookahead <= 0.5
 
 
 @pytest.mark.parametrize("rate", RATES)

@@ -244,7 +244,7 @@ def test_a_known_text_of_a_recording_becomes_subtitles(flat: None, avatar: Avata
     sound = spoken_file(tmp_path / "s.wav", KNOWN)
     result = studio.sync(sound, avatar, tmp_path / "a.mp4", text=KNOWN, subtitles="file", fps=25)
     assert result.warnings == ()
-    assert result.engines["audio2face"] == "hear+text"
+    assert result.engines["audio2face"] == "hear-offline+text"
     shown = (tmp_path / "a.srt").read_text(encoding="utf-8")
     assert KNOWN in " ".join(line for line in shown.splitlines() if line and "-->" not in line and not line.isdigit())
 

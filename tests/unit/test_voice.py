@@ -31,8 +31,8 @@ def surely(sound: Floats, rate: int = RATE) -> np.ndarray:
     return np.array([value for value in found if value is not None][LATE:])
 
 
-def gap(sound: Floats, rate: int = RATE) -> np.ndarray:
-    frames = load("audio2face", "hear", life=False).drive([Speech(Audio(np.asarray(sound, np.float32), rate))], Fraction(50))
+def gap(sound: Floats, rate: int = RATE, *, driver: str = "hear") -> np.ndarray:
+    frames = load("audio2face", driver, life=False).drive([Speech(Audio(np.asarray(sound, np.float32), rate))], Fraction(50))
     return lips(np.array([frame.weights for frame in frames], np.float64))[0]
 
 
@@ -67,10 +67,11 @@ def others() -> dict[str, Floats]:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("driver", ["hear", "hear-offline"])
 @pytest.mark.parametrize("name", list(others()))
-def test_what_is_no_voice_moves_the_mouth_little(sentence: Floats, name: str) -> None:
-    found = gap(others()[name])
-    assert found.std() < 0.25 * gap(sentence).std()
+def test_what_is_no_voice_moves_the_mouth_little(sentence: Floats, name: str, driver: str) -> None:
+    found = gap(others()[name], driver=driver)
+    assert found.std() < 0.25 * gap(sentence, driver=driver).std()
     assert found.max() < 0.1
     assert (found > 0.02).mean() < 0.2
 
@@ -102,12 +103,13 @@ def test_short_pauses_stay_alive(sentence: Floats) -> None:
     assert within.min() > 0.5
 
 
-def test_the_mouth_parts_shortly_before_the_first_sound_and_no_earlier(sentence: Floats) -> None:
+@pytest.mark.parametrize("driver", ["hear", "hear-offline"])
+def test_the_mouth_parts_shortly_before_the_first_sound_and_no_earlier(sentence: Floats, driver: str) -> None:
     begin = int(np.flatnonzero(np.abs(sentence) > 0.02)[0])
     word = sentence[begin:]
     dice = np.random.default_rng(0)
     for room in (0.0, 10 ** (-50 / 20), 10 ** (-42 / 20)):  # a quiet room, and one that is not
         still = (room * dice.standard_normal(RATE)).astype(np.float32)
-        found = gap(np.concatenate([still, word + (room * dice.standard_normal(len(word))).astype(np.float32)]))
+        found = gap(np.concatenate([still, word + (room * dice.standard_normal(len(word))).astype(np.float32)]), driver=driver)
         assert found[: round(0.84 * 50)].max() < 0.02, room
         assert found[50:100].max() > 0.05, room

@@ -31,6 +31,7 @@ class Estimate:
     """Guesses the mouth's channels, and how closed the lips are, from what an ear hears."""
 
     bands = BANDS
+    lookahead = 0.19
 
     def __init__(self) -> None:
         self._taps, self._mean, self._spread = _filter()

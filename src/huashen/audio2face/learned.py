@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,14 @@ from huashen.audio2face.life import Life
 from huashen.audio2face.listen import Listener
 from huashen.audio2face.phones import CHANNELS, blend
 from huashen.audio2face.stream import moments
-from huashen.audio2face.voice import Voice
+from huashen.audio2face.voice import LATE, Voice
+from huashen.errors import InputError
 from huashen.types import Motion, Speech, Style
+from huashen.words import tr
 
 FILE = Path(__file__).with_name("hear.onnx")
+OFFLINE = Path(__file__).with_name("hear_offline.onnx")
+"""A network that looks as far ahead as back: for files."""
 _TOP = 0.21
 """What the 95th percentile of a speaker's gap is here, in distances between the outer eye corners: 0.17 to 0.22 on real people."""
 _WIDE = 0.045  # the same for a standard deviation of the width
@@ -63,7 +67,7 @@ class Hear:
         self._lively = life
         self._style = style
         self._network = network(file)
-        self.lookahead = round(self._network.ahead / STEPS + 0.04, 3)
+        self.lookahead = self._network.lookahead
 
     def drive(self, speech: Iterable[Speech], fps: Fraction) -> Iterator[Motion]:
         """Yield one Motion a frame; see `Driver`."""
@@ -77,6 +81,10 @@ class Hear:
             own = life.at(moment.middle, left=moment.left) if self._lively else None
             yield Motion(*blend(listener.mouth(moment.middle), self._amplitude, own, life.lopsided, self._style), moment.audio)
             listener.forget(moment.begin)
+
+
+HearOffline = partial(Hear, file=OFFLINE)
+"""The same by a network that looks farther ahead."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,11 @@ class Network:
     rest: NDArray[np.float32]
     """The state after long silence."""
 
+    @property
+    def lookahead(self) -> float:
+        """Seconds of sound past a frame's own: the steps, half an analysis window and the step after the frame."""
+        return round(self.ahead / STEPS + 0.04, 3)
+
     def run(self, heard: NDArray[np.float32], state: NDArray[np.float32]) -> tuple[Array, NDArray[np.float32]]:
         """Return the mouth at every step, (n, channels), for (2 (n - 1) + enter, bands + 1), and the next state.
 
@@ -117,9 +130,13 @@ class Network:
         return found, state
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def network(file: Path = FILE) -> Network:
-    """Load a network that `huashen.train.audio2face` wrote."""
+    """Load a network that `huashen.train.audio2face` wrote.
+
+    Raises:
+        InputError: it answers before `Voice` can tell whether a voice is heard.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -127,6 +144,11 @@ def network(file: Path = FILE) -> Network:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     card = json.loads(session.get_modelmeta().custom_metadata_map["huashen"])
+    if card["ahead"] < LATE:
+        raise InputError(tr(
+            f"{file} looks {card['ahead']} steps ahead; {LATE} are needed to tell whether a voice is heard",
+            f"{file} 只向前看 {card['ahead']} 步；判断有无人声需要 {LATE} 步",
+        ))  # fmt: skip
     shape = {tensor.name: tensor.shape for tensor in session.get_inputs()}
     rest = np.zeros(shape["state"], np.float32)
     _, bands, ticks = shape["heard"]
@@ -144,6 +166,7 @@ class Hearing:
 
     def __init__(self, network: Network) -> None:
         self.bands = network.bands
+        self.lookahead = network.lookahead
         self._network = network
         self._even = Even(network.usual)
         self._state = network.rest
@@ -154,6 +177,8 @@ class Hearing:
         self._loud: deque[float] = deque([0.0] * heard, maxlen=heard)
         self._last: Array | None = None
         self._gate = Voice()
+        early = network.ahead - LATE + 1
+        self._surely: deque[float] = deque([0.0] * early, maxlen=early)  # that a voice is heard, from the step that the network has come to
         self._speaks = 0.0
         about = np.hanning(2 * _ROUND + 3)[1:-1]
         self._about: list[float] = (about / about.sum()).tolist()
@@ -165,6 +190,8 @@ class Hearing:
             self._loud.append(float(tick[-1]))
             heard = self._gate.hear(tick)
             if heard is not None:  # a step falls on every even tick, counted from 0
+                self._surely.append(heard)
+                heard = self._surely[0]
                 self._speaks += (_WAKE if heard > self._speaks else _REST) * (heard - self._speaks)
                 steps.append((self._count >= self._late, self._awake()))
             self._count += 1

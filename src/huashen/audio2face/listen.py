@@ -22,6 +22,8 @@ class Guess(Protocol):
     """Guesses the mouth from what an ear of `bands` bands hears."""
 
     bands: int
+    lookahead: float
+    """Seconds of sound past a frame that its guess needs."""
 
     def hear(self, ticks: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
         """Take the next ticks; return the guesses, (14,) each, that they complete: one for every tick, in order."""
@@ -119,5 +121,5 @@ class Listener:
         return [*before, *known, *[0.0] * (end - first - len(before) - len(known))]
 
 
-REACH = 0.19
+REACH = Estimate.lookahead
 """Seconds of sound past a moment that a listener needs for it."""

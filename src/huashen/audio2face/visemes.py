@@ -86,6 +86,8 @@ class Visemes:
         self._style = style
         self._guess = guess
         self._sure_only = sure_only
+        if guess is not None:
+            self.lookahead = max(self.lookahead, guess().lookahead)
 
     def drive(self, speech: Iterable[Speech], fps: Fraction) -> Iterator[Motion]:
         """Yield one Motion a frame; see `Driver`."""

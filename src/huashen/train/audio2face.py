@@ -19,6 +19,7 @@ from fractions import Fraction
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from huashen.audio2face.ear import TICKS, Ear, Even
+from huashen.audio2face.learned import Hear
+from huashen.audio2face.style import lips
 from huashen.errors import HuashenError, InputError
 from huashen.train.clips import CHANNELS, RATE, Watched, watch
-from huashen.types import Floats
+from huashen.types import Audio, Floats, Speech
 from huashen.words import tr
 
 BANDS = 40
@@ -44,8 +47,8 @@ FAR: tuple[tuple[int, int], ...] = ((1, 1), (2, 2), (4, 4), (8, 8), (4, 4), (2, 
 _ROUND = (0.25, 0.5, 0.25)
 """Lips are slower than the network: its last layer is smoothed so."""
 _ENTER = 4  # ticks the first layer takes; the last of them is the step's own
-_BLOCK = 8
-"""Steps the file takes at once: a block costs hardly more than one step, as reading the weights is most of the work."""
+_BLOCK = 16
+"""Steps the file takes at once: such a block costs twice a step, and no more than one of two does."""
 
 Array = NDArray[np.float64]
 
@@ -211,6 +214,9 @@ def grid(taken: Take, speed: float = 1.0) -> tuple[Floats, NDArray[np.bool_]]:
 
 
 # Where sound and picture agree
+
+_JUDGE = 3
+"""Seed of the networks that say so: the same however many are trained afterwards."""
 
 _TAPS = np.arange(-15, 16, 3)  # ticks
 _OFFSETS = np.arange(-36, 37, 2)  # ticks
@@ -581,15 +587,14 @@ def calibrated(said: Sequence[Array], seen: Sequence[Array]) -> tuple[Array, Arr
     return line, guessed, share
 
 
-def write(mouths: Sequence[Net], voice: Net, line: Array, gap: tuple[Array, Array], file: Path) -> None:
+def write(nets: Sequence[Net], line: Array, gap: tuple[Array, Array], file: Path) -> None:
     """Write networks as ONNX, a block of steps at a time: batch norms folded, the last layer scaled and smoothed.
 
     A block is always as long, and only as many of its steps count as it is told: so every step is computed by the same operations, however
     many come at once, and gives the same numbers, bit by bit.
 
     Args:
-        mouths: their mean tells the mouth.
-        voice: what it tells of the gap says whether somebody speaks: it learned from much music.
+        nets: their mean tells the mouth.
         line, gap: as `calibrated` returns them.
         file: to write.
     """
@@ -624,7 +629,6 @@ def write(mouths: Sequence[Net], voice: Net, line: Array, gap: tuple[Array, Arra
     def joined(parts: Sequence[tuple[Floats, Floats]]) -> list[str]:
         return [constant(np.concatenate(values)) for values in zip(*parts, strict=True)]
 
-    nets = [*mouths, voice]
     # Side by side, networks cost little more than one: most of a step's time goes to the number of nodes, not to their size.
     width = len(nets) * nets[0].enter.out_channels
     gaps = [*(gap for gap, _ in nets[0].layers), 1]
@@ -639,11 +643,8 @@ def write(mouths: Sequence[Net], voice: Net, line: Array, gap: tuple[Array, Arra
         y = node("Conv", y, *point, group=len(nets))[0]
         x = node("Add", part(held, 2 * gap_ - ahead, _BLOCK), y)[0]
     last = [[p.double().numpy() for p in n.leave.state_dict().values()] for n in nets]
-    weight = np.concatenate([w / len(mouths) for w, _ in last[:-1]] + [0 * last[-1][0]], 1) * line[0][:, None, None]
-    own = np.concatenate([0 * w[:1] for w, _ in last[:-1]] + [last[-1][0][:1]], 1)  # the voice: the last network's gap
-    weight = np.concatenate([weight, own])
-    bias = np.append(np.mean([b for _, b in last[:-1]], 0) * line[0] + line[1], last[-1][1][0])
-    weight = weight * np.array(_ROUND)  # (channels + 1, width, 3)
+    weight = np.concatenate([w / len(nets) for w, _ in last], 1) * line[0][:, None, None] * np.array(_ROUND)  # (channels, width, 3)
+    bias = np.mean([b for _, b in last], 0) * line[0] + line[1]
     mouth = node("Conv", keep(x, 1), constant(weight.astype(np.float32)), constant(bias.astype(np.float32)))[0]
     mouth = node("Squeeze", mouth, constant(np.array([0])))[0]
     nodes.append(helper.make_node("Transpose", [mouth], ["mouth"], perm=[1, 0]))
@@ -654,13 +655,13 @@ def write(mouths: Sequence[Net], voice: Net, line: Array, gap: tuple[Array, Arra
         [helper.make_tensor_value_info("heard", TensorProto.FLOAT, [1, BANDS + 1, 2 * (_BLOCK - 1) + _ENTER]),
          helper.make_tensor_value_info("state", TensorProto.FLOAT, shape),
          helper.make_tensor_value_info("steps", TensorProto.INT64, [1])],
-        [helper.make_tensor_value_info("mouth", TensorProto.FLOAT, [_BLOCK, len(CHANNELS) + 1]),
+        [helper.make_tensor_value_info("mouth", TensorProto.FLOAT, [_BLOCK, len(CHANNELS)]),
          helper.make_tensor_value_info("after", TensorProto.FLOAT, shape)],
         constants,
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="huashen")
     sides = [np.round(side, 4).tolist() for side in gap]
-    card = {"ahead": voice.ahead, "enter": _ENTER, "channels": [*CHANNELS, "voice"], "gap": sides, "usual": usual(voice).tolist()}
+    card = {"ahead": nets[0].ahead, "enter": _ENTER, "channels": CHANNELS, "gap": sides, "usual": usual(nets[0]).tolist()}
     helper.set_model_props(model, {"huashen": json.dumps(card)})
     checker.check_model(model, full_check=True)
     save(model, str(file))
@@ -724,6 +725,25 @@ def score(nets: Sequence[Net], taken: Take, heard: Floats, other: Floats) -> Sco
         float(said[:, 0].std() / seen[:, 0].std()), float(said[:, 1].std() / seen[:, 1].std()),
         (correlation(foreign[:, 0], its[:, 0]), correlation(foreign[:, 1], its[:, 1])),
     )  # fmt: skip
+
+
+def drawn(clips: Sequence[tuple[Take, Path]]) -> str:
+    """Return a line that says how well the mouths that are drawn, gate and all, follow the real ones: the mean over the speakers.
+
+    Args:
+        clips: each with the network that is to draw it.
+    """
+    rows: dict[str, list[list[float]]] = {}
+    for taken, file in clips:
+        frames = Hear(file=file, life=False).drive([Speech(Audio(taken.watched.sound, RATE))], Fraction(STEPS))
+        mouth = np.stack(lips(np.array([frame.weights for frame in frames], np.float64)), 1)
+        time = taken.watched.time + taken.late
+        ok = np.isfinite(taken.mouth[:, 0]) & (time >= 0) & (time < len(mouth) / STEPS)
+        here, seen = at(mouth, time[ok] - 0.5 / STEPS), taken.watched.mouth[ok]  # a frame is drawn for its middle
+        own = [correlation(here[:, i], seen[:, i]) for i in range(2)]
+        rows.setdefault(taken.speaker, []).append([*own, float(here[:, 0].std() / seen[:, 0].std())])
+    gap, width, moves = np.mean([np.mean(own, 0) for own in rows.values()], 0)
+    return f"as drawn\tgap {gap:.3f}\twidth {width:.3f}\tgap moves {moves:.2f}\n"
 
 
 def realign(taken: Take, nets: Sequence[Net], heard: Floats) -> Take:
@@ -831,7 +851,7 @@ def fit(
         out: the ONNX file.
         count: groups of speakers.
         times: how often the clips are gone through.
-        nets: networks whose mean tells the mouth; one more tells whether somebody speaks.
+        nets: networks whose mean tells the mouth.
         jobs: networks trained at the same time, in processes of their own.
         layers: as `LAYERS`.
 
@@ -844,33 +864,36 @@ def fit(
     quiet, synthetic = shut(), spoken()
     pools: dict[str, list[Example]] = {}
 
-    def work(group: set[str], times: float, seed: int, *, music: float = 1.0) -> _Work:
-        """Return a network that does not learn from a group of speakers, and from music so many times as often as usual."""
+    def work(group: set[str], times: float, seed: int) -> _Work:
+        """Return a network that does not learn from a group of speakers."""
         own = [t for t in kept if t.speaker not in group]
-        pool = [e for t in own for e in pools[t.name]]
-        pool += [*synthetic, *(replace(e, weight=e.weight * music) for e in quiet)]
+        pool = [*(e for t in own for e in pools[t.name]), *synthetic, *quiet]
         return _Work(pool, times * sum(len(t.watched.sound) / RATE for t in own), seed, layers)
 
     pools.update({t.name: examples(t) for t in kept})
-    found = _all_done([work(group, times / 3, nets) for group in groups], jobs)
+    found = _all_done([work(group, times / 3, _JUDGE) for group in groups], jobs)
     judges = {speaker: judge for group, judge in zip(groups, found, strict=True) for speaker in group}
     kept = [realign(t, [judges[t.speaker]], heard[t.name]) for t in kept]
     pools.update({t.name: examples(t) for t in kept})
     todo = [work(group, times, seed) for group in [*groups, set()] for seed in range(nets)]
-    found = _all_done([*todo, work(set(), times, nets, music=5.0)], jobs)
+    found = _all_done(todo, jobs)
     scores, said, seen = [], [], []
+    judging: list[list[Net]] = []
     for group in groups:
-        judging = list(islice(found, nets))
+        judging.append(list(islice(found, nets)))
         for one in (t for t in kept if t.speaker in group):
             other = next(t for t in [*kept[kept.index(one) + 1 :], *kept] if t.speaker != one.speaker)
-            scores.append(score(judging, one, heard[one.name], heard[other.name]))
-            a, b = told(judging, one, heard[one.name])
+            scores.append(score(judging[-1], one, heard[one.name], heard[other.name]))
+            a, b = told(judging[-1], one, heard[one.name])
             said.append(a)
             seen.append(b)
         sys.stdout.write(table([s for s in scores if s.speaker in group]))
         sys.stdout.flush()
     sys.stdout.write(table(scores))
     line, guessed, share = calibrated(said, seen)
-    *mouths, voice = found
-    write(mouths, voice, line, (guessed, share), out)
+    with TemporaryDirectory() as folder:
+        for i, own in enumerate(judging):
+            write(own, line, (guessed, share), Path(folder) / f"{i}.onnx")
+        sys.stdout.write(drawn([(t, Path(folder) / f"{i}.onnx") for i, group in enumerate(groups) for t in kept if t.speaker in group]))
+    write(list(found), line, (guessed, share), out)
     return scores
