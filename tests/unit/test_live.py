@@ -567,6 +567,14 @@ def test_a_clip_is_shown_whole_at_the_sessions_size(clock: Clock) -> None:
     assert image[17:47].min() == 255
 
 
+def test_a_clip_that_has_been_shown_leaves_no_pictures_behind(session: live.Session, player: Player) -> None:
+    session.play(film(200, 90))
+    player.run(150)
+    assert player.pictures[-1] == 90
+    kept = sum(tick.frame is not None for tick in session._timeline._ticks)
+    assert kept <= session._timeline.reach + 1
+
+
 def test_a_clip_of_another_rate_is_refused(session: live.Session) -> None:
     with pytest.raises(InputError, match="frames a second"):
         session.play(replace(film(3, 10), fps=Fraction(30)))

@@ -427,6 +427,7 @@ class Session:
             self._given = max(self._given, index)
             kept = min(self._given - int(2 * self.fps), self._fed)
             self._timeline.forget(max(kept, self._given - int(BEHIND * self.fps)))
+            self._timeline.shown(min(self._want, self._given + 1))
             tick = self._tick(index)
             self._lock.notify_all()
         self._tell()

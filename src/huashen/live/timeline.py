@@ -23,7 +23,7 @@ class Tick:
     film: Film | None = None
     """What is shown in the person's place."""
     frame: Frame | None = None
-    """The film's."""
+    """The film's, until it has been shown."""
     owner: Item | None = None
     """In which the film stands."""
     ends: list[Item] = field(default_factory=list)
@@ -61,6 +61,7 @@ class Timeline:
         self.paused = False
         self._ticks: deque[Tick] = deque()
         self._first = 0  # the position of the first tick kept
+        self._shown = 0  # the position from which on pictures are kept
         self._passed: list[Item] = []  # what is over once the next tick has been given out
         self._cut: int | None = None  # the filler of the next tick made, if that begins anew
 
@@ -84,6 +85,12 @@ class Timeline:
         while self._ticks and self._first < position:
             self._ticks.popleft()
             self._first += 1
+
+    def shown(self, position: int) -> None:
+        """Let go of the pictures of films before a position; their sound may still be asked for."""
+        for k in range(max(self._shown, self._first), min(position, self.end)):
+            self._ticks[k - self._first].frame = None
+        self._shown = max(self._shown, position)
 
     def lead(self, position: int) -> float:
         """Return how many seconds of sound past a position are asked for before more can come."""
