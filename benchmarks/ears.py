@@ -21,38 +21,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import toy_sounds as sounds
 from huashen.asr.ears import Ears
 from huashen.asr.voice import Loudness
-from huashen.types import Audio, Transcript
-from toy_sounds import RATE, Sound
+from huashen.types import Audio
+from toy_sounds import RATE, Deaf, Sound
 
 AVATAR = {
     "en": "The museum opens at nine and closes at six. A day's ticket is twelve euros, and children go free. You may also join a tour.",
     "zh": "博物馆早上九点开门，下午六点关门。门票十二欧元，孩子免费。您也可以参加导游团，每天两次，大约一个小时。",
 }
 USER = {"en": "Wait, how much is it for students?", "zh": "等一下，学生票要多少钱？"}
-
-
-class Deaf:
-    """Takes every sound for words: what matters here is when."""
-
-    lang = "en"
-
-    def begin(self) -> "Deaf":
-        return self
-
-    def feed(self, samples: Sound) -> str:
-        return "words"
-
-    def pause(self) -> None:
-        pass
-
-    def resume(self) -> None:
-        pass
-
-    def finish(self) -> Transcript:
-        return Transcript("words", "en")
-
-    def close(self) -> None:
-        pass
 
 
 def events(heard: Sound, played: Sound | None = None, *, plain: bool = False) -> list[tuple[str, float]]:

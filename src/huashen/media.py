@@ -163,8 +163,8 @@ def _no_picture(path: PathLike) -> str:
         kind = "image"
     if kind == "video":
         return tr(
-            f"{path} is a video; a face comes from a picture for now, so save one frame of it as PNG",
-            f"{path} 是视频；目前人脸须来自图片，请将其中一帧存为 PNG",
+            f"{path} is a video, and only a picture will do here; save one of its frames as PNG",
+            f"{path} 是视频，此处只能使用图片；请将其中一帧存为 PNG",
         )
     if kind == "sound":
         return tr(f"{path} is sound, not a picture", f"{path} 是声音，不是图片")

@@ -309,15 +309,16 @@ def as_fps(value: Fraction | float | str) -> Fraction:
     return rate
 
 
-def as_size(value: str | int | None, own: tuple[int, int]) -> tuple[int, int]:
+def as_size(value: str | int | None, own: tuple[int, int], *, within: tuple[int, int] = SIDES) -> tuple[int, int]:
     """Return the size of a video, both sides even.
 
     Args:
         value: 512 (the long side), "720p" (the short side), "512x512" (exactly that); None: the picture's own, up to 1920.
         own: the picture's (width, height) in pixels.
+        within: the shortest and the longest side there may be.
 
     Raises:
-        InputError: it is none of these, or a side is outside 64 to 4096.
+        InputError: it is none of these, or a side is shorter or longer.
     """
     width, height = own
     text = str(value).strip().lower() if value is not None else str(max(SIDES[0], min(LONG_SIDE, max(own))))
@@ -330,14 +331,13 @@ def as_size(value: str | int | None, own: tuple[int, int]) -> tuple[int, int]:
         raise InputError(
             tr(f"size cannot be '{value}'; give 512, 512x512, 720p or 1080p", f"尺寸不能是“{value}”；请给出 512、512x512、720p 或 1080p")
         )
-    width, height = width - width % 2, height - height % 2
-    low, high = SIDES
+    low, high = within
     if not (low <= min(width, height) and max(width, height) <= high):
         raise InputError(tr(
             f"a video of {width}×{height} cannot be made; each side must have {low} to {high} pixels, choose another size",
             f"无法生成 {width}×{height} 的视频；每边须为 {low} 到 {high} 像素，请换一个尺寸",
         ))  # fmt: skip
-    return width, height
+    return width - width % 2, height - height % 2
 
 
 def as_subtitles(value: str) -> Subtitles:

@@ -9,32 +9,8 @@ import pytest
 
 import toy_sounds as sounds
 from huashen.asr.ears import Ears
-from huashen.types import Audio, Transcript
-from toy_sounds import RATE, Sound
-
-
-class Deaf:
-    """Takes every sound for words."""
-
-    lang = "en"
-
-    def begin(self) -> "Deaf":
-        return self
-
-    def feed(self, samples: Sound) -> str:
-        return "words"
-
-    def pause(self) -> None:
-        pass
-
-    def resume(self) -> None:
-        pass
-
-    def finish(self) -> Transcript:
-        return Transcript("words", "en")
-
-    def close(self) -> None:
-        pass
+from huashen.types import Audio
+from toy_sounds import RATE, Deaf, Sound
 
 
 @pytest.fixture(autouse=True)

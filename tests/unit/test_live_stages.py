@@ -141,6 +141,13 @@ def test_a_session_moves_its_mouth_as_it_asks_as_the_house_does_or_as_the_face(m
     assert not learned, "once"
 
 
+def test_a_size_that_cannot_be_live_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["live", "--face", "me.jpg", "--asr", "none", "--quiet", "--size", "99999"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "99999×99999" in line
+    assert "128 to 1280" in line
+
+
 def test_a_clip_for_a_gesture_is_looked_at_before_anything_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for word, told in (("wave", "write wave=FILE"), (f"wave={tmp_path / 'none.mp4'}", "none.mp4")):
         assert cli.main(["serve", "--gesture", word]) == 2

@@ -465,9 +465,7 @@ def _checked(wish: dict[str, Any]) -> dict[str, Any]:
     if "/" in voice or "\\" in voice or voice.startswith(".") or voice.lower().endswith((".wav", ".onnx")):
         raise InputError(tr("'voice' must be a voice's name, not a file", "“voice”须为嗓音名称，不能是文件"))
     if "size" in asked:
-        low, high = SIZES
-        if not all(low <= side <= high for side in studio.as_size(asked["size"], (512, 512))):
-            raise InputError(tr(f"a live picture's sides have {low} to {high} pixels", f"实时画面的边长为 {low} 到 {high} 像素"))
+        studio.as_size(asked["size"], (512, 512), within=SIZES)
     for name in set(asked) - {"size", "fps"}:
         if not isinstance(asked[name], str):
             raise InputError(tr(f"'{name}' must be a text", f"“{name}”须为文本"))
