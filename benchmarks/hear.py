@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from huashen import weights
 from huashen.audio2face.learned import Hear
 from huashen.registry import load
 from huashen.types import Audio, Speech
@@ -37,7 +38,7 @@ def main() -> None:
     sound = talk(parser.parse_args().seconds)
     print("times real time, by the process's own time:")
     print("driver        at once  1 s  40 ms  20 ms  10 ms at a time")
-    for name in ("signal", "visemes", "hear", "hear-offline"):
+    for name in ("signal", "visemes", "hear", "hear-offline", *(("hear-whisper",) if weights.present("whisper_base") else ())):
         paces = []
         for size in (len(sound), 16000, 640, 320, 160):
             driver = load("audio2face", name)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huashen.audio2face import TABLE, Driver
-from huashen.errors import InputError
+from huashen.errors import InputError, MissingWeightsError
 from huashen.registry import load
 from huashen.types import ARKIT, ARKIT_INDEX, Audio, Mark, Motion, Speech
 
 ENGINES = TABLE.names()
+LONGEST = {"hear-whisper": 5.0}
+"""Seconds that the drivers for files look ahead."""
 RATES = [8000, 11025, 16000, 22050, 24000, 44100, 48000]
 FPS = [Fraction(12), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(50), Fraction(60)]
 PHONES = ["m", "aɪ", "_", "b", "ɛ", "s", "t", "f", "ɹ", "ɛ", "n", "d", "p", "uː", "ʂ", "ɨ", "x", "ɑu", "m", "ɑ", "m", "ɑ", "_"]
@@ -80,14 +83,23 @@ def gap(motions: list[Motion]) -> np.ndarray:
     return np.where(g["mouthClose"] >= 1, 0.0, np.maximum(found, 0.0))
 
 
+def made(engine: str, **options: Any) -> Driver:
+    """Build an engine; skip the test where its weights can neither be found nor fetched."""
+    try:
+        found: Driver = load("audio2face", engine, **options)
+    except MissingWeightsError as error:
+        pytest.skip(f"wants weights: {error}")
+    return found
+
+
 @pytest.fixture(params=ENGINES)
 def driver(request: pytest.FixtureRequest) -> Driver:
-    return load("audio2face", request.param)
+    return made(request.param)
 
 
-def test_engine_is_a_driver_with_a_finite_lookahead(driver: Driver) -> None:
+def test_engine_is_a_driver_with_a_finite_lookahead(request: pytest.FixtureRequest, driver: Driver) -> None:
     assert isinstance(driver, Driver)
-    assert 0 <= driver.lookahead <= 0.5
+    assert 0 <= driver.lookahead <= LONGEST.get(request.node.callspec.params["driver"], 0.5)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -121,7 +133,7 @@ def test_motion_is_well_formed(driver: Driver) -> None:
 @settings(max_examples=12, deadline=None)
 @given(places=st.lists(st.integers(0, 38400), max_size=12), aligned=st.booleans(), engine=st.sampled_from(ENGINES))
 def test_chunking_does_not_change_motion(places: list[int], aligned: bool, engine: str) -> None:
-    driver = load("audio2face", engine)
+    driver = made(engine)
     speech = spoken(2.4, 16000, aligned=aligned)
     same(list(driver.drive([speech], Fraction(25))), list(driver.drive(cut(speech, places), Fraction(25))))
 
@@ -203,7 +215,7 @@ def test_sound_given_is_not_changed(driver: Driver) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_still_moves_no_head_and_still_blinks(engine: str) -> None:
     quiet = Speech(Audio(np.zeros(8000 * 14, np.float32), 8000), aligned=True)
-    frames = list(load("audio2face", engine, still=True).drive([spoken(1.0, 8000), quiet], Fraction(25)))
+    frames = list(made(engine, still=True).drive([spoken(1.0, 8000), quiet], Fraction(25)))
     assert not any(f.head.any() for f in frames)
     weights = np.array([f.weights for f in frames])
     assert weights[:, ARKIT_INDEX["eyeBlinkRight"]].max() > 0.8
@@ -214,7 +226,7 @@ def test_still_moves_no_head_and_still_blinks(engine: str) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_motion_does_not_depend_on_the_frame_rate(engine: str) -> None:
     # Frame k of 25 fps and frame 3k + 1 of 75 fps have the same middle.
-    driver = load("audio2face", engine)
+    driver = made(engine)
     slow = list(driver.drive(mixed(), Fraction(25)))
     fast = list(driver.drive(mixed(), Fraction(75)))[1::3]
     closed = ARKIT_INDEX["mouthClose"]  # a closure is shown in the frame it falls in, so only this may differ
@@ -225,7 +237,7 @@ def test_motion_does_not_depend_on_the_frame_rate(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_head_begins_and_ends_in_the_pictures_pose(engine: str) -> None:
-    frames = list(load("audio2face", engine, seed=3).drive([spoken(6.0)], Fraction(25)))
+    frames = list(made(engine, seed=3).drive([spoken(6.0)], Fraction(25)))
     assert np.abs(frames[0].head[:3]).max() < 0.1
     assert np.abs(frames[-1].head[:3]).max() < 0.3
     assert max(np.abs(f.head[:3]).max() for f in frames) > 0.5

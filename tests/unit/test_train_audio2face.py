@@ -88,7 +88,7 @@ def test_a_network_learns_in_a_few_steps_and_ships_as_it_is(takes: list[training
     training.write([net, net], line, (guessed, share), file)
     # The streamed network says what the whole one does, once its silent past is the same.
     loaded = network(file)
-    steps = training.guess(net, heard) * line[0] + line[1]
+    steps = net.tell(heard) * line[0] + line[1]
     np.testing.assert_array_equal(loaded.usual, training.usual(net))
     evened = training.even(heard, loaded.usual)
     ticks = np.concatenate([np.zeros((loaded.enter - 1, heard.shape[1]), np.float32), evened])

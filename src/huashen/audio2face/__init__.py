@@ -53,4 +53,11 @@ TABLE = Registry(
                "同上，网络向前看 0.48 秒，用于文件：更贴近真实口型，不适合直播"),
         source="trained by huashen.train.audio2face, docs/models/audio2face.md",
     ),
+    Entry(
+        name="hear-whisper", target="huashen.audio2face.whispered:HearWhisper", licence="Apache-2.0 / MIT", modules=("onnxruntime",),
+        weights=("whisper_base",),
+        about=("From what Whisper's encoder hears, for files: much nearer to the mouth; five seconds late, 148 MB fetched once",
+               "由 Whisper 编码器所听驱动，用于文件：明显更贴近真实口型；延迟五秒，首次使用时获取权重（148 MB）"),
+        source="trained by huashen.train.whispered, docs/models/audio2face.md",
+    ),
 )  # fmt: skip

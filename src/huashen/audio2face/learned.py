@@ -71,7 +71,7 @@ class Hear:
 
     def drive(self, speech: Iterable[Speech], fps: Fraction) -> Iterator[Motion]:
         """Yield one Motion a frame; see `Driver`."""
-        listener = Listener(Hearing(self._network))
+        listener = self.listener()
         life = Life(still=self._still, seed=self._seed)
         for moment in moments(speech, fps, self.lookahead, lambda piece, first: listener.hear(piece.audio)):
             for time, strength in listener.beats(moment.end):
@@ -81,6 +81,10 @@ class Hear:
             own = life.at(moment.middle, left=moment.left) if self._lively else None
             yield Motion(*blend(listener.mouth(moment.middle), self._amplitude, own, life.lopsided, self._style), moment.audio)
             listener.forget(moment.begin)
+
+    def listener(self) -> Listener:
+        """Return what listens to one stream."""
+        return Listener(Hearing(self._network))
 
 
 HearOffline = partial(Hear, file=OFFLINE)

@@ -51,6 +51,14 @@ def train_audio2face(
     far: Annotated[bool, typer.Option("--far", help=tr(
         "look 0.48 s ahead instead of 0.2: for files, not for live speech", "向前看 0.48 秒而非 0.2 秒：用于文件，不用于直播"
     ))] = False,
+    speech: Annotated[Path | None, typer.Option("--speech", metavar="FOLDER", help=tr(
+        "speech that nobody filmed, a folder for each voice, to be learned from too; needs the weights whisper_base",
+        "没有画面的语音，每个说话人一个文件夹，一并用于学习；需要权重 whisper_base",
+    ))] = None,
+    whisper: Annotated[bool, typer.Option("--whisper", help=tr(
+        "read the mouth out of Whisper's encoder (needs the weights whisper_base); FILE is then an .npz",
+        "从 Whisper 编码器中读取口型（需要权重 whisper_base）；FILE 此时为 .npz",
+    ))] = False,
 ) -> None:
     """Train a driver."""
     from importlib.util import find_spec
@@ -62,8 +70,13 @@ def train_audio2face(
         ))  # fmt: skip
     if not clips.is_dir():
         raise InputError(tr(f"{clips} is no folder of videos", f"{clips} 不是视频文件夹"))
-    from huashen.train import audio2face
+    if speech is not None and not speech.is_dir():
+        raise InputError(tr(f"{speech} is no folder of speech", f"{speech} 不是语音文件夹"))
+    from huashen.train import audio2face, whispered
 
     takes = audio2face.gather(clips, work, speaker or ())
+    if whisper:
+        whispered.fit(takes, out, count=folds, times=times, nets=nets)
+        return
     layers = audio2face.FAR if far else audio2face.LAYERS
-    audio2face.fit(takes, out, count=folds, times=times, nets=nets, jobs=jobs, layers=layers)
+    audio2face.fit(takes, out, count=folds, times=times, nets=nets, jobs=jobs, layers=layers, speech=speech)

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING
 
 from huashen import registry, studio
 from huashen.avatar import Avatar
+from huashen.errors import InputError
 from huashen.footage import Footage
 from huashen.live.clock import Clock
 from huashen.live.session import Session
 from huashen.live.steering import Steered
 from huashen.types import Style
+from huashen.words import tr
 
 if TYPE_CHECKING:
     from huashen.stages import Stage
     from huashen.talking_head import TalkingHead
     from huashen.tts import Voice
+
+_LATEST = 1.0
+"""Seconds: no live talk waits longer for a driver."""
 
 
 def build(
@@ -87,6 +92,10 @@ def head(
         still: keep head and background still.
         seed: another number, other blinks and nods.
         style: how the mouth moves; as an average one without.
+
+    Raises:
+        InputError: the driver is for files.
+        MissingError: an engine's parts or weights are not here.
     """
     from huashen.audio2face.learned import Hearing, network
 
@@ -94,5 +103,10 @@ def head(
         mover = registry.load("audio2face", "visemes", still=still, seed=seed, style=style, guess=lambda: Hearing(network()))
     else:
         mover = registry.load("audio2face", driver, still=still, seed=seed, style=style)
+        if mover.lookahead > _LATEST:
+            raise InputError(tr(
+                f"the driver '{driver}' hears {mover.lookahead:.0f} s ahead and is for files; take hear or visemes for live talk",
+                f"驱动“{driver}”需要预听 {mover.lookahead:.0f} 秒，只用于文件；直播请用 hear 或 visemes",
+            ))  # fmt: skip
     made: TalkingHead = registry.load("talking_head", engine, driver=Steered(mover), fps=fps)
     return made

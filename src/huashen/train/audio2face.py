@@ -10,7 +10,7 @@ Spoken by `espeak`, whose phones are known, comes what the clips lack; noise and
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from copy import deepcopy
@@ -86,13 +86,20 @@ class Net(nn.Module):
 
     def forward(self, heard: Tensor) -> Tensor:
         """Return the mouth, (b, channels, n), for what is heard, (b, bands + 1, 2 (n + ahead + behind) + 2)."""
+        return self.said(self.hidden(heard))
+
+    def hidden(self, heard: Tensor) -> Tensor:
+        """Return what the mouth is told from, (n, b, width)."""
         # Time first: a convolution's taps are then parts of one array, and it is three matrix products that copy nothing. On a processor
         # four times as fast to train as conv1d.
         x = heard.permute(2, 0, 1)  # (ticks, b, bands + 1)
         n = (len(x) - 2) // 2
         x = torch.cat([x[k : k + 2 * n : 2] for k in range(_ENTER)], 2)
-        x = functional.linear(x, self.enter.weight.permute(0, 2, 1).flatten(1), self.enter.bias)
-        x = functional.relu(_normed(self.first, x))  # (n, b, width)
+        return self.through(functional.linear(x, self.enter.weight.permute(0, 2, 1).flatten(1), self.enter.bias))
+
+    def through(self, x: Tensor) -> Tensor:
+        """Return what the layers make of what is entered, (n + ahead + behind, b, width)."""
+        x = functional.relu(_normed(self.first, x))
         for (gap, ahead), wide, norm, point in zip(self.layers, self.wide, self.norm, self.point, strict=True):
             taps = wide.weight.permute(2, 1, 0).contiguous()  # type: ignore[operator]
             new = _Taps.apply(x, taps, wide.bias, gap)  # type: ignore[no-untyped-call]
@@ -102,8 +109,18 @@ class Net(nn.Module):
                 new = new * ((torch.rand(1, *new.shape[1:]) > self.dropout) / (1 - self.dropout)).to(new.dtype)
             x = x[2 * gap - ahead : 2 * gap - ahead + len(new)] + new
         before, own, after = _ROUND
-        x = before * x[:-2] + own * x[1:-1] + after * x[2:]
+        return before * x[:-2] + own * x[1:-1] + after * x[2:]
+
+    def said(self, x: Tensor) -> Tensor:
+        """Return the mouth, (b, channels, n)."""
         return functional.linear(x, self.leave.weight[:, :, 0], self.leave.bias).float().permute(1, 2, 0)
+
+    def tell(self, heard: Floats) -> Array:
+        """Return the mouth for what is heard, (steps, channels)."""
+        n = len(heard) // 2 + 1
+        with torch.no_grad():
+            x = torch.from_numpy(cut(even(heard, usual(self)), -2 * self.behind + 1 - _ENTER, 2 * (n + self.ahead - 1) + 1).T.copy())
+            return self(x[None])[0].T.numpy().astype(np.float64)  # type: ignore[no-any-return]
 
 
 class _Taps(torch.autograd.Function):
@@ -151,6 +168,8 @@ class Example:
     seen: NDArray[np.bool_]
     """(steps, channels): whether it was measured."""
     weight: float = 1.0
+    deep: Floats | None = None
+    """(steps, n): what a larger network makes of the sound, to be told beside the mouth while training; short numbers."""
 
 
 @dataclass(frozen=True)
@@ -282,15 +301,22 @@ def correlation(one: NDArray[np.floating], two: NDArray[np.floating]) -> float:
 # What is learned from
 
 
-def examples(taken: Take, *, seed: int = 0) -> list[Example]:
-    """Return a clip as it is, and as it would sound elsewhere: with noise, in a room, by telephone, faster, slower."""
+def examples(taken: Take, *, seed: int = 0, hear: Callable[[Floats], Floats] | None = None) -> list[Example]:
+    """Return a clip as it is, and as it would sound elsewhere: with noise, in a room, by telephone, faster, slower.
+
+    Args:
+        taken: the clip.
+        seed: of what is done to it.
+        hear: what is heard in a sound; `listen` without it.
+    """
+    hear = hear or listen
     dice = np.random.default_rng([seed, *taken.name.encode()])
     plain = taken.watched.sound
     own, seen = grid(taken)
-    found = [Example(listen(sound), own, seen) for sound in (plain, _noisy(plain, dice), _in_room(plain, dice), _telephoned(plain, dice))]
+    found = [Example(hear(sound), own, seen) for sound in (plain, _noisy(plain, dice), _in_room(plain, dice), _telephoned(plain, dice))]
     for speed in (dice.uniform(0.85, 0.93), dice.uniform(1.08, 1.18)):
         mouth, known = grid(taken, speed)
-        found.append(Example(listen(_faster(plain, speed)), mouth, known))
+        found.append(Example(hear(faster(plain, speed)), mouth, known))
     return found
 
 
@@ -319,7 +345,11 @@ def _telephoned(sound: Floats, dice: np.random.Generator) -> Floats:
     return np.asarray(np.tanh(2 * squeezed / top) * top / 2, np.float32)
 
 
-def _faster(sound: Floats, speed: float) -> Floats:
+disguises = (_noisy, _in_room, _telephoned)
+
+
+def faster(sound: Floats, speed: float) -> Floats:
+    """Return sound made so much faster, and higher with it."""
     import soxr
 
     return np.asarray(soxr.resample(sound, RATE * speed, RATE), np.float32)
@@ -390,14 +420,16 @@ def _drawn(weights: dict[str, Array]) -> Array:
     return mouth
 
 
-def shut(seconds: float = 40.0, *, seed: int = 0, weight: float = 0.5) -> list[Example]:
+def shut(seconds: float = 40.0, *, seed: int = 0, weight: float = 0.5, hear: Callable[[Floats], Floats] | None = None) -> list[Example]:
     """Return noise, hum and music with a mouth that stays shut.
 
     Args:
         seconds: of each.
         seed: of the tunes.
         weight: how often they are looked at, beside real speech of the same length.
+        hear: as of `examples`.
     """
+    hear = hear or listen
     dice = np.random.default_rng(seed)
     n = int(seconds * RATE)
     t = np.arange(n) / RATE
@@ -420,7 +452,7 @@ def shut(seconds: float = 40.0, *, seed: int = 0, weight: float = 0.5) -> list[E
     rest[0] = -0.35 / 0.3
     seen = np.zeros((int(seconds * STEPS), len(CHANNELS)), bool)
     seen[:, :2] = True
-    return [Example(listen(s.astype(np.float32)), np.tile(rest, (len(seen), 1)), seen, weight) for s in sounds]
+    return [Example(hear(s.astype(np.float32)), np.tile(rest, (len(seen), 1)), seen, weight) for s in sounds]
 
 
 # Training
@@ -458,7 +490,9 @@ def train(
     late, last = ([v for v in part.state_dict().values() if v.is_floating_point()] for part in (mean, net))
     todo = max(1, int(seconds / (batch * crop)))
     short = torch.backends.cpu.get_cpu_capability() == "AVX512"  # elsewhere short numbers are slower than long ones
-    optimizer = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.05, fused=True)
+    size = max(0 if e.deep is None else e.deep.shape[1] for e in pool)
+    deeper = nn.Linear(width, size) if size else nn.Identity()  # tells what is deep; not kept
+    optimizer = torch.optim.AdamW([*net.parameters(), *deeper.parameters()], rate, weight_decay=0.05, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, todo, pct_start=0.15)
     long = np.array([len(e.mouth) * e.weight for e in pool])
     n = int(crop * STEPS)
@@ -467,10 +501,15 @@ def train(
     total = 0.0
     for step in range(todo):
         picked = dice.choice(len(pool), batch, p=long / long.sum())
-        heard, mouth, seen = (torch.from_numpy(np.stack(x)) for x in zip(*(_crop(pool[i], n, net, dice) for i in picked), strict=True))
+        crops = (_crop(pool[i], n, net, dice, size) for i in picked)
+        heard, mouth, seen, deep, known = (torch.from_numpy(np.stack(x)) for x in zip(*crops, strict=True))
         with torch.autocast("cpu", torch.bfloat16, enabled=short):
-            guess = net(_disguised(heard, dice)).transpose(1, 2)  # (b, n, channels)
-        loss = _loss(guess, mouth, seen, channel, energy, matching)
+            hidden = net.hidden(_disguised(heard, dice))
+            guess = net.said(hidden).transpose(1, 2)  # (b, n, channels)
+            told = deeper(hidden).float().transpose(0, 1) if size else deep
+        loss = distance(guess, mouth, seen, channel, energy, matching)
+        if size:
+            loss = loss + ((told - deep.float()) ** 2)[known].sum() / told.numel()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -487,15 +526,22 @@ def train(
     return mean
 
 
-def _crop(example: Example, n: int, net: Net, dice: np.random.Generator) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Return n steps from somewhere, (bands + 1, ticks), (n, channels), (n, channels), silent and unseen beyond the ends."""
+def _crop(example: Example, n: int, net: Net, dice: np.random.Generator, size: int) -> tuple[NDArray[Any], ...]:
+    """Return n steps from somewhere, silent and unseen beyond the ends.
+
+    Returns:
+        (bands + 1, ticks), (n, channels), (n, channels), (n, size), and whether the last is known.
+    """
     begin = int(dice.integers(min(0, len(example.mouth) - n), max(1, len(example.mouth) - n + 1)))
     ticks = 2 * np.arange(begin - net.behind, begin + n + net.ahead)[[0, -1]] + [1 - _ENTER, 1]
-    heard = _cut(example.heard, int(ticks[0]), int(ticks[1]))
-    return np.ascontiguousarray(heard.T), _cut(example.mouth, begin, begin + n), _cut(example.seen, begin, begin + n)
+    heard = cut(example.heard, int(ticks[0]), int(ticks[1]))
+    deep = np.zeros((n, size), np.float16) if example.deep is None else cut(example.deep, begin, begin + n)
+    known = np.array(example.deep is not None)
+    return np.ascontiguousarray(heard.T), cut(example.mouth, begin, begin + n), cut(example.seen, begin, begin + n), deep, known
 
 
-def _cut(rows: NDArray[Any], begin: int, end: int) -> NDArray[Any]:
+def cut(rows: NDArray[Any], begin: int, end: int) -> NDArray[Any]:
+    """Return rows begin to end, zeros beyond the ends."""
     found = np.zeros((end - begin, rows.shape[1]), rows.dtype)
     low, high = max(begin, 0), min(end, len(rows))
     if low < high:
@@ -526,7 +572,7 @@ def _disguised(heard: Tensor, dice: np.random.Generator) -> Tensor:
     return (found + 0.03 * torch.randn(found.shape) * (found > 0)).clamp(min=0)
 
 
-def _loss(guess: Tensor, mouth: Tensor, seen: Tensor, channel: Tensor, energy: float, matching: float) -> Tensor:
+def distance(guess: Tensor, mouth: Tensor, seen: Tensor, channel: Tensor, energy: float, matching: float) -> Tensor:
     """Return how far a guess is from what was seen: in step, in place, in size."""
     known = seen.float()  # (b, n, channels)
     count = known.sum(1).clamp(min=1)
@@ -539,14 +585,6 @@ def _loss(guess: Tensor, mouth: Tensor, seen: Tensor, channel: Tensor, energy: f
     alive = (sizes[0] / sizes[1]).log() ** 2
     each = apart + moving * (matching * (1 - match) + energy * alive)  # (b, channels)
     return (each * channel * (count > 1)).mean() / channel.mean()
-
-
-def guess(net: Net, heard: Floats) -> Array:
-    """Return the mouth for what is heard, (steps, channels)."""
-    n = len(heard) // 2 + 1
-    with torch.no_grad():
-        x = torch.from_numpy(_cut(even(heard, usual(net)), -2 * net.behind + 1 - _ENTER, 2 * (n + net.ahead - 1) + 1).T.copy())
-        return net(x[None])[0].T.numpy().astype(np.float64)  # type: ignore[no-any-return]
 
 
 def usual(net: Net) -> Array:
@@ -563,6 +601,8 @@ def at(steps: Array, time: Array) -> Array:
 
 
 _LIVELY = 0.85
+TAUGHT = 2.0
+"""How often speech that nobody filmed is looked at, beside the clips."""
 
 
 def calibrated(said: Sequence[Array], seen: Sequence[Array]) -> tuple[Array, Array, Array]:
@@ -633,11 +673,11 @@ def write(nets: Sequence[Net], line: Array, gap: tuple[Array, Array], file: Path
     width = len(nets) * nets[0].enter.out_channels
     gaps = [*(gap for gap, _ in nets[0].layers), 1]
     states = node("Split", "state", constant(np.array([2 * d for d in gaps])), outputs=len(gaps), axis=2)
-    enter = joined([_folded(n.enter, n.first) for n in nets])
+    enter = joined([folded(n.enter, n.first) for n in nets])
     x = node("Relu", node("Conv", "heard", *enter, strides=[2])[0])[0]  # (1, width, block)
     for i, (gap_, ahead) in enumerate(nets[0].layers):
         held = keep(x, gap_)
-        wide = joined([_folded(n.wide[i], n.norm[i]) for n in nets])
+        wide = joined([folded(n.wide[i], n.norm[i]) for n in nets])
         y = node("Relu", node("Conv", held, *wide, dilations=[gap_], group=len(nets))[0])[0]
         point = joined([tuple(p.numpy() for p in n.point[i].state_dict().values()) for n in nets])
         y = node("Conv", y, *point, group=len(nets))[0]
@@ -667,7 +707,7 @@ def write(nets: Sequence[Net], line: Array, gap: tuple[Array, Array], file: Path
     save(model, str(file))
 
 
-def _folded(conv: nn.Module, norm: nn.Module) -> tuple[Floats, Floats]:
+def folded(conv: nn.Module, norm: nn.Module) -> tuple[Floats, Floats]:
     """Return weight and bias of a convolution and the batch norm after it in one."""
     values = {**{f"conv.{k}": v for k, v in conv.state_dict().items()}, **{f"norm.{k}": v for k, v in norm.state_dict().items()}}
     names = ("conv.weight", "conv.bias", "norm.weight", "norm.bias", "norm.running_mean", "norm.running_var")
@@ -712,8 +752,9 @@ class Score:
 def told(nets: Sequence[Net], taken: Take, heard: Floats) -> tuple[Array, Array]:
     """Return what networks say of a clip's mouth at its frames, and what was measured there."""
     time = taken.watched.time + taken.late
-    ok = np.isfinite(taken.mouth[:, 0]) & (time >= 0) & (time < len(heard) / TICKS)
-    return at(np.mean([guess(net, heard) for net in nets], 0), time[ok]), taken.mouth[ok]
+    steps = np.mean([net.tell(heard) for net in nets], 0)
+    ok = np.isfinite(taken.mouth[:, 0]) & (time >= 0) & (time < len(steps) / STEPS)
+    return at(steps, time[ok]), taken.mouth[ok]
 
 
 def score(nets: Sequence[Net], taken: Take, heard: Floats, other: Floats) -> Score:
@@ -748,7 +789,7 @@ def drawn(clips: Sequence[tuple[Take, Path]]) -> str:
 
 def realign(taken: Take, nets: Sequence[Net], heard: Floats) -> Take:
     """Return a clip moved to where networks that did not learn from its speaker agree with it best."""
-    steps = np.mean([guess(net, heard) for net in nets], 0)
+    steps = np.mean([net.tell(heard) for net in nets], 0)
     good = np.isfinite(taken.mouth[:, 0])
     seen = taken.mouth[good]
     offsets = np.arange(-0.36, 0.361, 0.01)
@@ -840,7 +881,7 @@ def _all_done(todo: Sequence[_Work], jobs: int) -> Iterator[Net]:
 
 def fit(
     takes: Sequence[Take], out: Path, *, count: int = 6, times: float = 60.0, nets: int = 2, jobs: int = 1,
-    layers: Sequence[tuple[int, int]] = LAYERS,
+    layers: Sequence[tuple[int, int]] = LAYERS, speech: Path | None = None,
 ) -> list[Score]:  # fmt: skip
     """Score by leaving groups of speakers out, then train on all and write the network.
 
@@ -854,11 +895,19 @@ def fit(
         nets: networks whose mean tells the mouth.
         jobs: networks trained at the same time, in processes of their own.
         layers: as `LAYERS`.
+        speech: a folder of speech that nobody filmed, of which networks that hear with Whisper's encoder say what the mouth does
+            (`huashen.train.whispered.School`); none of them ever learned from the speakers left out.
 
     Returns:
         The scores of every clip by networks that did not learn from its speaker.
     """
     kept = trusted(takes)
+    school = None
+    if speech is not None:
+        from huashen.train.whispered import School
+
+        school = School(kept, speech)
+        times *= 1 + TAUGHT
     heard = {t.name: listen(t.watched.sound) for t in kept}
     groups = folds(kept, count)
     quiet, synthetic = shut(), spoken()
@@ -867,7 +916,10 @@ def fit(
     def work(group: set[str], times: float, seed: int) -> _Work:
         """Return a network that does not learn from a group of speakers."""
         own = [t for t in kept if t.speaker not in group]
-        pool = [*(e for t in own for e in pools[t.name]), *synthetic, *quiet]
+        pool = [e for t in own for e in pools[t.name]]
+        if school:
+            pool = [*(e for t in own for e in school.deepened(t, pools[t.name])), *school.taught(own, TAUGHT)]
+        pool += [*synthetic, *quiet]
         return _Work(pool, times * sum(len(t.watched.sound) / RATE for t in own), seed, layers)
 
     pools.update({t.name: examples(t) for t in kept})
