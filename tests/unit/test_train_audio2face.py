@@ -1,5 +1,7 @@
 """Training the driver that hears, on drawn clips of a few seconds."""
 
+import wave
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -188,11 +190,87 @@ def test_a_mouth_as_the_driver_draws_it_is_found_to_be_so_where_sound_and_pictur
     assert float(found["moves"]) == pytest.approx(0.5, abs=0.03)
 
 
+def test_speech_that_nobody_filmed_is_learned_from_but_never_from_who_heard_the_speakers_left_out(
+    takes: list[training.Take], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from huashen.train import whispered
+
+    learned: list[set[str]] = []
+    pools: list[list[training.Example]] = []
+
+    class Teachers:
+        """Stands for the networks that hear with Whisper: the mouth opens with the loudness."""
+
+        encoder = None
+
+        def __init__(self, takes: list[training.Take]) -> None:
+            self.heard = {t.name: layers(None, t.watched.sound) for t in takes}
+
+        def examples(self, taken: training.Take) -> list[training.Example]:
+            return whole(taken)[:1]
+
+        def train(self, takes: list[training.Take], *, times: float, seed: int) -> "Teachers":
+            learned.append({t.speaker for t in takes})
+            return self
+
+        def tell(self, heard: np.ndarray) -> np.ndarray:
+            return np.repeat(heard[:, :1].astype(np.float64), len(CHANNELS), 1)
+
+    def layers(encoder: None, sound: np.ndarray) -> np.ndarray:
+        steps = np.abs(sound[: len(sound) // 320 * 320].reshape(-1, 320)).mean(1)
+        return np.stack([steps, np.diff(steps, prepend=0.0)], 1).astype(np.float16)
+
+    def trained(work: training._Work) -> training.Net:
+        pools.append(work.pool)
+        return training.Net(8).eval()
+
+    whole = training.examples
+    monkeypatch.setattr(whispered, "Teachers", Teachers)
+    monkeypatch.setattr(whispered, "listen", layers)
+    monkeypatch.setattr(training, "examples", lambda taken: whole(taken)[:1])
+    monkeypatch.setattr(training, "shut", lambda: [])
+    monkeypatch.setattr(training, "spoken", lambda: [])
+    monkeypatch.setattr(training, "_done", trained)
+    folder = tmp_path / "speech" / "ann"
+    folder.mkdir(parents=True)
+    (folder / "readme.txt").write_text("no sound")
+    for name in ("1.wav", "2.wav"):
+        with wave.open(str(folder / name), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(16000)
+            file.writeframes((clip(9, seconds=4.0).sound * 32767).astype("<i2").tobytes())
+    training.fit(takes, tmp_path / "net.onnx", count=2, nets=1, speech=tmp_path / "speech")
+    everybody = {f"clip{i}" for i in range(5)}
+    groups = training.folds([t for t in takes if t.speaker in everybody], 2)
+    assert learned[:2] == [everybody - group for group in groups]
+    assert all(any(who == everybody - group for group in [*groups, set()]) for who in learned)
+    own, taught = ([e for e in pools[-1] if (e.weight == 1.0) == known] for known in (True, False))
+    assert [len(own), len(taught)] == [5, 3]
+    assert sum(len(e.mouth) * e.weight for e in taught) == pytest.approx(training.TAUGHT * sum(len(e.mouth) for e in own))
+    for example in taught:  # as they are, disguised, and at another speed
+        n = min(len(example.mouth), len(example.heard) // 2)
+        assert np.corrcoef(example.heard[: 2 * n : 2, -1], example.mouth[:n, 0])[0, 1] > 0.6
+        assert example.deep is not None
+        assert len(example.deep) == len(example.mouth)
+    assert "readme.txt" in capsys.readouterr().out
+
+
+def test_what_is_deep_is_learned_beside_the_mouth(takes: list[training.Take]) -> None:
+    one = training.examples(takes[0])[0]
+    deep = np.stack([np.roll(one.mouth[:, 0], k) for k in (0, 3)], 1).astype(np.float16)
+    plain, taught = (training.train(pool, seconds=32 * 12.0) for pool in ([one], [replace(one, deep=deep)]))
+    assert not torch.equal(plain.leave.weight, taught.leave.weight)
+    assert np.corrcoef(taught.tell(one.heard)[: len(one.mouth), 0], one.mouth[:, 0])[0, 1] > 0.3
+
+
 def test_command_says_what_it_wants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from huashen import cli
 
     where = ["-o", str(tmp_path / "net.onnx"), "--work", str(tmp_path / "work")]
     assert cli.main(["train", "audio2face", str(tmp_path / "nowhere"), *where]) == 2
     assert "no folder of videos" in capsys.readouterr().err
+    assert cli.main(["train", "audio2face", str(tmp_path), *where, "--speech", str(tmp_path / "nowhere")]) == 2
+    assert "no folder of speech" in capsys.readouterr().err
     assert cli.main(["train", "audio2face", str(tmp_path), *where]) == 2
     assert "three speakers" in capsys.readouterr().err
