@@ -1,5 +1,6 @@
 """Stages and other backgrounds in a live session: the pictures go through them, and those that need later frames are refused."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_live import PATIENCE, RATE, Clock, Mask, N, Player, Voice, spoken
+from test_live import PATIENCE, RATE, Clock, Mask, N, Player, Voice, film, spoken
 
 from huashen import backdrop, cli, live, media
 from huashen.backdrop import Backdrop
@@ -16,7 +17,7 @@ from huashen.errors import InputError
 from huashen.footage import Footage
 from huashen.server.house import House, Seen
 from huashen.server.room import _built
-from huashen.types import Audio, Floats, Frame, Image, Style, Video
+from huashen.types import Audio, Floats, Frame, Image, Motion, Style, Video
 from synthetic import portrait
 
 
@@ -60,6 +61,48 @@ def test_what_is_shown_has_gone_through_the_stages_and_is_in_time() -> None:
     assert shown[0][-1] == 0
     np.testing.assert_array_equal(shown[1], 255 - shown[0])
     assert len(spoken(text)) > 20 * N
+
+
+def test_the_next_picture_is_drawn_while_one_goes_through_the_stages() -> None:
+    drawn: list[int] = []
+    both = threading.Condition()
+
+    class Told(Mask):
+        def _frames(self, motions: Iterator[Motion]) -> Iterator[Frame]:
+            for frame in super()._frames(motions):
+                with both:
+                    drawn.append(frame.index)
+                    both.notify_all()
+                yield frame
+
+    class Slow(Inverted):
+        def _turned(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+            for frame in frames:
+                with both:
+                    assert both.wait_for(lambda: drawn[-1] > frame.index, 10)  # noqa: B023 - called at once
+                yield frame
+
+    clock = Clock()
+    with live.Session(portrait((2, 2)), head=Told(), voice=Voice(), clock=clock, patient=True, stages=[Slow()]) as session:
+        Player(session, clock).run(20)
+    assert not any(thread.name == "prefetch" for thread in threading.enumerate())
+
+
+def test_a_clip_after_a_hush_and_words_after_the_clip_are_shown_where_there_are_stages() -> None:
+    clock = Clock()
+    with live.Session(portrait((2, 2)), head=Mask(), voice=Voice(), clock=clock, patient=True, stages=[Inverted()]) as session:
+        player = Player(session, clock)
+        assert session.say("one two three four").prepared(PATIENCE)
+        player.run(15)
+        session.hush()
+        clip = session.play(film(30, 77))
+        assert clip.prepared(PATIENCE)
+        session.say("five six")
+        player.run(60)
+    assert player.pictures[15:].count(77) == 30
+    after = player.pictures[player.pictures.index(77) + 30 :]
+    assert min(after) < 200, "a mouth that speaks, light and dark turned"
+    assert after[-1] == 255
 
 
 def test_a_stage_that_needs_later_frames_is_refused_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from huashen import media
 from huashen.avatar import Avatar
 from huashen.errors import EngineError, InputError
+from huashen.flow import prefetch
 from huashen.footage import Footage
 from huashen.live import events
 from huashen.live.clock import Clock, Monotonic
@@ -190,7 +191,8 @@ class Session:
         for clip in self._clips.values():
             media.read_video(clip, fps=fps, rate=rate)
         self._lock = threading.Condition(threading.RLock())
-        self._timeline = Timeline(rate, self.samples, int(np.ceil(head.lookahead * float(fps))) + ahead + 1)
+        drawn = ahead + 1 + (2 if care else 0)  # `prefetch` holds one, and draws one
+        self._timeline = Timeline(rate, self.samples, int(np.ceil(head.lookahead * float(fps))) + drawn)
         self._items: list[Item] = []  # all whose thread may run, or that are not over
         self._count = 0
         self._given = -1  # the last position whose sound was given out
@@ -698,8 +700,13 @@ class Session:
     def _draw(self) -> None:
         """Draw pictures, a few before they are due, until the session is closed."""
         frames: Iterator[Frame] = iter(())
+        drawn: Iterator[Frame] = iter(())
         try:
             video = self._head.animate(self._face, self._heard())
+            drawn = video.frames
+            if self._stages:  # the next picture is drawn while this one goes through them
+                drawn = prefetch(drawn, 1)
+                video = replace(video, frames=self._wanted(drawn))
             for stage in self._stages:
                 video = stage(video)
             frames = video.frames
@@ -731,9 +738,19 @@ class Session:
                 self._error = error
                 self._lock.notify_all()
         finally:
-            close = getattr(frames, "close", None)
-            if close is not None:
-                close()
+            for stream in (frames, drawn):
+                close = getattr(stream, "close", None)
+                if close is not None:
+                    close()
+
+    def _wanted(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """Leave out pictures that were drawn ahead and are not wanted any more, so that the next need not wait for the stages."""
+        for frame in frames:
+            with self._lock:
+                wanted = self._places.get(frame.index, -1) >= self._want or self._tick(self._want).film is not None
+                self._drawn += not wanted
+            if wanted:
+                yield frame
 
     def _show(self, picture: _Drawn) -> None:
         self._ready.append(picture._replace(image=self._melted(picture)))
