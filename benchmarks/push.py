@@ -6,8 +6,8 @@ Wants Debian's nginx with its RTMP module (apt install nginx libnginx-mod-rtmp).
 where one is given, runs in a loop. With --kill the server is killed half-way and started again ten seconds later. What the server
 recorded is read back: every step between time stamps, the last one compared with the clock, and sound with picture.
 
-With --hurried the channel runs as fast as it can be drawn and encoded, without pauses, minutes being its own, and the server is
-killed at every tenth of them: what days leave in memory shows in an hour.
+With --hurried the channel runs as fast as it can be drawn and encoded, minutes being its own, and the server is killed at every
+tenth of them: what days leave in memory shows in an hour.
 """
 
 import argparse
@@ -133,7 +133,7 @@ def main() -> None:
             f"events {{ worker_connections 64; }}\nrtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; "
             f"record {'off' if given.hurried else 'all'}; record_path {folder}/got; record_unique on; }} }} }}\n"
         )
-        lines = "\n".join(line for line in LIST.splitlines() if not (given.hurried and line.startswith("pause"))) + "\n"
+        lines = LIST.replace("pause: ", "pause: 0.") if given.hurried else LIST  # a pause passes by the clock
         (folder / "list.txt").write_text(lines + (f"{given.clip.resolve()}\n" if given.clip else ""), encoding="utf-8")
         if given.hurried:
             hurried(given, folder, port)
