@@ -201,6 +201,8 @@ class Output:
         assert relay.stderr is not None
         try:
             self._progress, self._relay = time.monotonic(), relay
+            if self._closing:  # `end` may have come before there was anything to kill
+                relay.kill()
             relay.stdin.write(self._target.encode() + b"\n")
             relay.stdin.flush()
             if self._format != "mpegts":  # the program ffmpeg, which carries that, connects when it has seen some of the stream
