@@ -20,7 +20,7 @@ from pathlib import Path
 
 from huashen.chat import meaning
 from huashen.chat.documents import Passage, passages
-from huashen.chat.faq import THRESHOLD, UNSURE, Faq
+from huashen.chat.faq import Faq, usually
 from huashen.chat.search import Index
 
 QUESTIONS = Path(__file__).resolve().parent.parent / "tests" / "questions"
@@ -37,14 +37,16 @@ def indexed(told: list[Passage], network: meaning.E5 | None) -> Index:
     return Index(told, meaning.Meaning(network, told).near if network else None)
 
 
-def counts(folder: Path, network: meaning.E5 | None, *, threshold: float, misses: bool = False) -> Counter[str]:
+def counts(folder: Path, network: meaning.E5 | None, *, threshold: float | None, misses: bool = False) -> Counter[str]:
     """Return how many questions of a folder were answerable, found (right passage first), right (and said), foreign, refused …"""
     index = indexed(passages(folder / "docs", keep=False), network)
     found: Counter[str] = Counter(passages=len(index.passages))
+    usual, unsure = usually(index)
+    threshold = usual if threshold is None else threshold
     for question, expected in asked(folder):
         hits = index.search(question, count=1)
         said = bool(hits) and hits[0].sure >= threshold
-        hinted = bool(hits) and not said and hits[0].sure >= UNSURE
+        hinted = bool(hits) and not said and hits[0].sure >= unsure
         first = bool(expected and hits) and expected in hits[0].passage.text
         found["answerable" if expected else "foreign"] += 1
         found["found"] += first
@@ -64,7 +66,7 @@ def main() -> None:
     """Print a line for each set of documents and each language."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", default="test", help="a folder of tests/questions")
-    parser.add_argument("--threshold", type=float, default=THRESHOLD)
+    parser.add_argument("--threshold", type=float)
     parser.add_argument("--words", action="store_true", help="without sentence embeddings")
     parser.add_argument("--speed", action="store_true", help="measure the time to the first word, over 1,000 passages")
     parser.add_argument("--misses", action="store_true", help="show what went wrong; do not use it on the test set")

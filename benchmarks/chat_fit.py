@@ -262,7 +262,7 @@ def fit(every: Sequence[Business], near: Sequence[tuple[np.ndarray, np.ndarray]]
         mine = torch.tensor([row[1] == lang for row in rows])
         known = torch.tensor([row[2] for row in rows])
         first = y[mine & known].mean()
-        for threshold in (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7):
+        for threshold in (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8):
             said = sure >= threshold
             right, wrong = (y * said)[mine & known].mean(), ((1 - y) * said)[mine & known].mean()
             refused = 1 - said[mine & ~known].float().mean()

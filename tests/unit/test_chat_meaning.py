@@ -12,7 +12,7 @@ from huashen import weights
 from huashen.chat import meaning
 from huashen.chat.documents import Passage
 from huashen.chat.e5 import E5, Floats
-from huashen.chat.faq import Faq
+from huashen.chat.faq import BY_WORDS, THRESHOLD, UNSURE, Faq, usually
 from huashen.chat.search import Index
 from huashen.errors import MissingWeightsError, UnreadableError
 
@@ -217,6 +217,8 @@ def test_what_is_near_in_meaning_comes_first_without_a_common_word() -> None:
     hits = index.search("Wombats?")
     assert hits[0].passage is passages[2]
     assert Index(passages).search("Wombats?") == []
+    assert usually(index) == (THRESHOLD, UNSURE)
+    assert usually(Index(passages)) == BY_WORDS
     assert 0 <= hits[-1].sure <= hits[0].sure <= 1
 
 

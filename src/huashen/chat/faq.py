@@ -6,14 +6,22 @@ from pathlib import Path
 from huashen.chat import Message, Reply
 from huashen.chat.library import Library, perhaps, source_of, told, unknown
 from huashen.chat.prompt import fitting
+from huashen.chat.search import Index
 from huashen.errors import InputError
 from huashen.tts.text import sentences
 from huashen.words import tr
 
-THRESHOLD = 0.6
+THRESHOLD = 0.75
 """How sure a passage has to be: where, cross-validated (docs/chat.md), nine of ten questions that have no answer are refused."""
-UNSURE = 0.45
+UNSURE = 0.55
 """From where it says what it found together with that it is not sure."""
+BY_WORDS = (0.6, 0.45)
+"""The same two where only words are compared, whose sureness was fitted to questions that are easier to refuse."""
+
+
+def usually(index: Index) -> tuple[float, float]:
+    """Return how sure one has to be of an answer, and of a hint, that a search has found."""
+    return (THRESHOLD, UNSURE) if index.meant else BY_WORDS
 
 
 class Faq:
@@ -21,8 +29,8 @@ class Faq:
 
     Args:
         documents: a folder of documents (Markdown, text, CSV, PDF, DOCX), or one.
-        threshold: 0 to 1: how sure it has to be of an answer; lower answers more and errs more.
-        unsure: 0 to 1: how sure it has to be to say what it found with the words that it is not sure; 1: it never does.
+        threshold: 0 to 1: how sure it has to be of an answer; lower answers more and errs more; the usual one when None.
+        unsure: 0 to 1: how sure it has to be to say what it found with the words that it is not sure; 1: never; the usual when None.
         embeddings: whether sentence embeddings are used, where their weights are there.
         count: sources returned with an answer.
         max_question: characters of a question.
@@ -32,27 +40,31 @@ class Faq:
     """
 
     def __init__(
-        self, *, documents: str | Path | None = None, threshold: float = THRESHOLD, unsure: float = UNSURE,
-        embeddings: bool = True, count: int = 3, max_question: int = 1000,
+        self, *, documents: str | Path | None = None, threshold: float | None = None,
+        unsure: float | None = None, embeddings: bool = True, count: int = 3, max_question: int = 1000,
     ) -> None:  # fmt: skip
         for value in (threshold, unsure):
-            if not 0 <= value <= 1:
+            if value is not None and not 0 <= value <= 1:
                 raise InputError(tr(f"the threshold cannot be {value}; give 0 to 1", f"阈值不能是 {value}；请给出 0 到 1"))
         self.library = Library(documents, embeddings=embeddings)
         self._threshold = threshold
-        self._least = min(threshold, unsure)
+        self._unsure = unsure
         self._count = count
         self._max_question = max_question
 
     def reply(self, question: str, history: Sequence[Message] = ()) -> Reply:
         """Answer a question (see `Chat`); it stands for itself, earlier turns play no part."""
         asked = fitting(question, self._max_question)
-        hits = self.library.search(asked, count=self._count)
-        if not hits or hits[0].sure < self._least:
+        index = self.library.index
+        hits = index.search(asked, count=self._count)
+        usual = usually(index)
+        threshold = usual[0] if self._threshold is None else self._threshold
+        least = min(threshold, usual[1] if self._unsure is None else self._unsure)
+        if not hits or hits[0].sure < least:
             return Reply(iter((unknown(asked),)), known=False)
         answer = told(hits[0].passage, asked)
-        sources = (source_of(hits[0], answer), *(source_of(hit) for hit in hits[1:] if hit.sure >= self._least))
-        return Reply(self._said(answer if hits[0].sure >= self._threshold else f"{perhaps(asked)}{answer}"), sources=sources)
+        sources = (source_of(hits[0], answer), *(source_of(hit) for hit in hits[1:] if hit.sure >= least))
+        return Reply(self._said(answer if hits[0].sure >= threshold else f"{perhaps(asked)}{answer}"), sources=sources)
 
     @staticmethod
     def _said(answer: str) -> Iterator[str]:

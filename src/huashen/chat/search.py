@@ -337,7 +337,7 @@ class _Weighed:
 CANDIDATES = 30
 """Passages that are looked at for being near in meaning, as a whole or word by word."""
 RANK = (3.71, 6.42, 1.67, 16.30, 1.95, 0.54, -0.59, 0.93, 0.77, -0.39)
-RANK_NEAR = (0.75, 4.43, 1.73, 9.00, 1.47, -1.13, -0.83, 0.55, 0.44, -0.06, 24.68, 16.00)
+RANK_NEAR = (2.36, 4.26, -0.60, 8.42, 0.50, 0.13, -0.74, 0.00, 0.48, -0.22, 15.97, 20.77)
 
 
 Near = Callable[[str], tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -354,6 +354,8 @@ class Index:
 
     def __init__(self, passages: Sequence[Passage], near: Near | None = None) -> None:
         self.passages = tuple(passages)
+        self.meant = near is not None
+        """Whether meaning counts beside words."""
         self._near = near
         self._postings: dict[str, list[tuple[int, float]]] = {}
         lengths = []
@@ -496,8 +498,8 @@ def _standing(near: tuple[NDArray[np.float32], NDArray[np.float32]], number: int
 
 WEIGHTS = (1.55, 0.26, 0.21, 0.50, 0.65, 0.77, 2.78, 0.00)
 BIAS = -3.25
-WEIGHTS_NEAR = (1.35, -2.19, 0.53, 0.25, 0.03, 0.87, 0.07, -0.07, 8.83, 0.50, 7.65, 0.45)
-BIAS_NEAR = -13.59
+WEIGHTS_NEAR = (1.88, -1.95, -0.14, 0.73, 0.07, 0.99, -0.84, 0.04, 7.97, -0.35, 5.66, 0.52)
+BIAS_NEAR = -9.96
 
 
 def sure(features: Sequence[float]) -> float:
