@@ -600,7 +600,7 @@ def at(steps: Array, time: Array) -> Array:
 # What ships
 
 
-_LIVELY = 0.85
+_LIVELY = 0.8
 TAUGHT = 2.0
 """How often speech that nobody filmed is looked at, beside the clips."""
 
@@ -622,7 +622,7 @@ def calibrated(said: Sequence[Array], seen: Sequence[Array]) -> tuple[Array, Arr
     # As in `take`: a straight line. Matching quantiles would cost 0.02 of correlation.
     guessed = np.linspace(-3.0, 3.0, 49)
     share = np.clip(0.35 + 0.3 * guessed, 0.0, 1.25)
-    # As lively as what was seen, a guess that is half wrong would hurry more: at 0.85 it goes as fast. What is shut stays shut.
+    # As lively as what was seen, a guess that is half wrong would hurry more: at 0.8 it goes hardly faster. What is shut stays shut.
     share -= (1 - _LIVELY) * (share - 0.35) * np.minimum(share / 0.3, 1.0)
     return line, guessed, share
 
