@@ -596,7 +596,7 @@ class _Voices:
 
     def found(self, ticks: int) -> Floats:
         """Return how surely somebody speaks, (ticks,), the pauses within a sentence included."""
-        sure = np.repeat(np.array(self._found[voice.LATE :], np.float32), 2)[:ticks]
+        sure = np.repeat(np.array(self._found[voice.LATES[0] :], np.float32), 2)[:ticks]
         return np.pad(sure, (0, ticks - len(sure)))
 
 

@@ -20,7 +20,7 @@ from huashen.audio2face.life import Life
 from huashen.audio2face.listen import Listener
 from huashen.audio2face.phones import CHANNELS, blend
 from huashen.audio2face.stream import moments
-from huashen.audio2face.voice import LATE, Voice
+from huashen.audio2face.voice import LATES, Voice
 from huashen.errors import InputError
 from huashen.types import Motion, Speech, Style
 from huashen.words import tr
@@ -148,10 +148,10 @@ def network(file: Path = FILE) -> Network:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     card = json.loads(session.get_modelmeta().custom_metadata_map["huashen"])
-    if card["ahead"] < LATE:
+    if card["ahead"] < min(LATES):
         raise InputError(tr(
-            f"{file} looks {card['ahead']} steps ahead; {LATE} are needed to tell whether a voice is heard",
-            f"{file} 只向前看 {card['ahead']} 步；判断有无人声需要 {LATE} 步",
+            f"{file} looks {card['ahead']} steps ahead; {min(LATES)} are needed to tell whether a voice is heard",
+            f"{file} 只向前看 {card['ahead']} 步；判断有无人声需要 {min(LATES)} 步",
         ))  # fmt: skip
     shape = {tensor.name: tensor.shape for tensor in session.get_inputs()}
     rest = np.zeros(shape["state"], np.float32)
@@ -180,8 +180,9 @@ class Hearing:
         heard = self._late + _BACK + _ROUND + 1  # as many as must be known before the tick that the network has come to, and after it
         self._loud: deque[float] = deque([0.0] * heard, maxlen=heard)
         self._last: Array | None = None
-        self._gate = Voice()
-        early = network.ahead - LATE + 1
+        late = max(late for late in LATES if late <= network.ahead)
+        self._gate = Voice(late)
+        early = network.ahead - late + 1
         self._surely: deque[float] = deque([0.0] * early, maxlen=early)  # that a voice is heard, from the step that the network has come to
         self._speaks = 0.0
         about = np.hanning(2 * _ROUND + 3)[1:-1]

@@ -3,6 +3,7 @@
 It hears what the ear hears, knows no words and no language, and was trained by `huashen.train.voice`.
 """
 
+import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 BANDS = 40
 """Bands of the ear it listens with."""
-LATE = 8
-"""Steps of two ticks by which its answer is late: what it says after a step is about the moment that many steps before."""
+LATES = 8, 22
+"""Steps of two ticks by which its answers are late: what it says after a step is about the moments that many steps before. The later is
+the surer."""
 
 Array = NDArray[np.float64]
 
@@ -21,10 +23,14 @@ class Voice:
     """Tells of one stream how surely somebody speaks.
 
     Every step is computed by itself, so how the sound is cut changes nothing.
+
+    Args:
+        late: which of `LATES` is to be answered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, late: int = LATES[0]) -> None:
         self._net = _network()
+        self._answer = LATES.index(late)
         self._state = self._net["rest"]
         self._before = np.zeros(BANDS + 1)
         self._even = True
@@ -33,14 +39,15 @@ class Voice:
         """Take the next tick of an ear of `BANDS` bands.
 
         Returns:
-            After every even one, counted from 0, the probability, 0 to 1, that somebody spoke `LATE` steps before.
+            After every even one, counted from 0, the probability, 0 to 1, that somebody spoke `late` steps before.
         """
         before, self._before, even = self._before, tick, self._even
         self._even = not even
         if not even:
             return None
         self._state = _step(self._net, np.concatenate([before, tick]), self._state)
-        return float(1 / (1 + np.exp(-float(self._net["leave"][0] @ self._state) - float(self._net["leave_bias"][0]))))
+        said = float(self._net["leave"][self._answer] @ self._state) + float(self._net["leave_bias"][self._answer])
+        return 1 / (1 + math.exp(-said))
 
 
 def _step(net: dict[str, Array], heard: Array, state: Array) -> Array:

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from huashen.audio2face.ear import TICKS, Ear
-from huashen.audio2face.voice import BANDS, LATE
-from huashen.errors import UnreadableError
+from huashen.audio2face.voice import BANDS, LATES
+from huashen.errors import NoSpeechError, UnreadableError
 from huashen.media import read_audio
 from huashen.types import Floats
 
@@ -28,7 +28,7 @@ RATE = 16000
 SECONDS = 10
 STEPS = TICKS // 2
 """Steps of the network a second."""
-_ENTER, _HIDDEN = 24, 32
+_ENTER, _HIDDEN = 24, 48
 _CUT = 250  # steps of a scene that are gone through at once
 _BEFORE, _AFTER = 6, 25
 """Steps that a voice counts before and after it is loud."""
@@ -36,18 +36,18 @@ _LIVE = 0.45  # s of a file's beginning or end that may be silent within speech
 
 
 class Net(nn.Module):
-    """Says of every step how surely a voice is heard."""
+    """Says how surely a voice is heard, of the moments `LATES` steps before each."""
 
     def __init__(self) -> None:
         super().__init__()
         self.enter = nn.Linear(2 * (BANDS + 1), _ENTER)
         self.remember = nn.GRU(_ENTER, _HIDDEN, batch_first=True)
-        self.leave = nn.Linear(_HIDDEN, 1)
+        self.leave = nn.Linear(_HIDDEN, len(LATES))
 
     def forward(self, heard: Tensor) -> Tensor:
-        """Return logits (b, n) for what is heard, (b, n, 2 · (BANDS + 1))."""
+        """Return logits (b, n, lates) for what is heard, (b, n, 2 · (BANDS + 1))."""
         states, _ = self.remember(functional.relu(self.enter(heard)))
-        return self.leave(states)[..., 0]  # type: ignore[no-any-return]
+        return self.leave(states)  # type: ignore[no-any-return]
 
 
 def gather(folders: Sequence[Path], dice: np.random.Generator, *, seconds: float = 40.0) -> list[Floats]:
@@ -56,7 +56,7 @@ def gather(folders: Sequence[Path], dice: np.random.Generator, *, seconds: float
     for file in sorted(file for folder in folders for file in folder.rglob("*") if file.is_file()):
         try:
             sound = np.concatenate([piece.samples for piece in read_audio(file, rate=RATE)])
-        except (UnreadableError, ValueError):
+        except (UnreadableError, NoSpeechError):
             continue
         size = int(seconds * RATE)
         begin = int(dice.integers(0, max(1, len(sound) - size)))
@@ -205,10 +205,8 @@ def fit(scenes: Sequence[tuple[Floats, Floats, NDArray[np.bool_]]], *, passes: i
     dice = np.random.default_rng(seed)
     size = min(len(one[0]) for one in scenes)
     x = torch.from_numpy(np.stack([one[0][:size] for one in scenes]))
-    # What is said of a step is said `LATE` steps later.
-    y = torch.from_numpy(np.stack([np.roll(one[1][:size], LATE) for one in scenes]))
-    known = torch.from_numpy(np.stack([np.roll(one[2][:size], LATE) for one in scenes])).float()
-    known[:, :LATE] = 0
+    y = torch.from_numpy(np.stack([one[1][:size] for one in scenes]))
+    known = torch.from_numpy(np.stack([one[2][:size] for one in scenes])).float()
     net = Net()
     if begin is not None:
         with np.load(begin) as stored:
@@ -229,8 +227,10 @@ def fit(scenes: Sequence[tuple[Floats, Floats, NDArray[np.bool_]]], *, passes: i
                 mine, theirs, sure = (torch.cat([one[:, :at], one[other, at:]], 1) for one in (mine, theirs, sure))
             quiet = torch.zeros(batch, STEPS, x.shape[2])  # a second of nothing before, as every stream begins
             said = net(torch.cat([quiet, _disguised(mine, dice)], 1))[:, STEPS:]
-            wrong = functional.binary_cross_entropy_with_logits(said, theirs, reduction="none")
-            loss = (wrong * sure)[:, LATE:].mean()
+            loss = torch.zeros(())
+            for i, late in enumerate(LATES):
+                wrong = functional.binary_cross_entropy_with_logits(said[:, late:, i], theirs[:, :-late], reduction="none")
+                loss = loss + (wrong * sure[:, :-late]).mean() / len(LATES)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
