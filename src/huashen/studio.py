@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-HEARD_BY = "hear-offline"
-"""The driver of recorded speech, of which nothing but the sound is known."""
-
 CLIP_BY = "mouthbank"
 """The engine that makes a clip speak."""
 
@@ -184,7 +181,7 @@ def say(
     own = _clip_fps(face)
     engine = engine or (CLIP_BY if own else None)
     if not speaker.phones:
-        driver = driver or HEARD_BY
+        driver = driver or heard_by()
     manner = as_style(style, face, progress=progress)
     head = _head(engine, driver, fps=pace or as_fps(own or 25), still=still, seed=seed, style=manner, options=options)
     told = _Told(characters=sum(len(line.strip()) + 1 for line in text.splitlines()) if isinstance(text, str) else None)
@@ -264,17 +261,19 @@ def sync(
     engine = engine or (CLIP_BY if own else None)
     care = as_stages(stages)
     pace = as_fps((own or 25) if fps is None else fps)
-    chosen = driver or (None if text is not None else HEARD_BY)
+    ears = heard_by()
+    chosen = driver or (None if text is not None else ears)
     manner = as_style(style, face, progress=progress)
-    head = _head(engine, chosen, fps=pace, still=still, seed=seed, style=manner, options=options, text=text is not None)
-    mover = _name("audio2face", driver or HEARD_BY)
+    head = _head(engine, chosen, fps=pace, still=still, seed=seed, style=manner, options=options, ears=None if text is None else ears)
+    mover = _name("audio2face", driver or ears)
     engines = {"audio2face": mover if chosen else f"{mover}+text", "talking_head": _name("talking_head", engine), **_named(care)}
     told = _Told()
     with _warnings(told) as said:
         told.whole = _heard(Path(sound))
         _room(goal, _planned(face, size), pace, told.whole)
         key = _key(
-            Path(sound), text, lang, captions, face, size, fps, still, seed, which, box, ending, manner, driver, engine, options, stages
+            Path(sound), text, lang, captions, face, size, fps, still, seed, which, box, ending, manner, driver or ears, engine, options,
+            stages,
         )
         with _going_on(goal, key, resume=resume, overwrite=overwrite) as there:
             avatar = as_avatar(face, size=size, which=which, box=box, progress=progress)
@@ -284,6 +283,11 @@ def sync(
                 shown = _through(avatar, told, ending)
                 result = _write(head, shown, whole, goal, told, there, care=care, captions=captions, engines=engines, progress=progress)
     return replace(result, warnings=tuple(said))
+
+
+def heard_by() -> str:
+    """Return the driver of recorded speech, of which nothing but the sound is known: the best one whose weights are here."""
+    return "hear-whisper" if weights.present("whisper_base") else "hear-offline"
 
 
 def as_fps(value: Fraction | float | str) -> Fraction:
@@ -736,16 +740,13 @@ def _name(capability: str, name: str | None) -> str:
 
 def _head(
     engine: str | None, driver: str | None, *, fps: Fraction, still: bool, seed: int, style: Style | None,
-    options: Mapping[str, object] | None, text: bool = False,
+    options: Mapping[str, object] | None, ears: str | None = None,
 ) -> "TalkingHead":  # fmt: skip
-    """Build what renders, and its driver; with a text and no driver the one that hears, corrected by marks."""
+    """Build what renders, and its driver; without one the driver `ears`, corrected by marks."""
     own = engine_options.checked("talking_head", engine, options or {})
-    if driver is None and text:
-        from huashen.audio2face.learned import OFFLINE, Hearing, network
-
-        mover = registry.load(
-            "audio2face", "visemes", still=still, seed=seed, style=style, guess=lambda: Hearing(network(OFFLINE)), sure_only=True
-        )
+    if driver is None and ears is not None:
+        guess = registry.load("audio2face", ears).guess
+        mover = registry.load("audio2face", "visemes", still=still, seed=seed, style=style, guess=guess, sure_only=True)
     else:
         mover = registry.load("audio2face", driver, still=still, seed=seed, style=style)
     head: TalkingHead = registry.load("talking_head", engine, driver=mover, fps=fps, **own)

@@ -244,9 +244,15 @@ def test_a_known_text_of_a_recording_becomes_subtitles(flat: None, avatar: Avata
     sound = spoken_file(tmp_path / "s.wav", KNOWN)
     result = studio.sync(sound, avatar, tmp_path / "a.mp4", text=KNOWN, subtitles="file", fps=25)
     assert result.warnings == ()
-    assert result.engines["audio2face"] == "hear-offline+text"
+    assert result.engines["audio2face"] == f"{studio.heard_by()}+text"
     shown = (tmp_path / "a.srt").read_text(encoding="utf-8")
     assert KNOWN in " ".join(line for line in shown.splitlines() if line and "-->" not in line and not line.isdigit())
+
+
+def test_recorded_speech_is_heard_by_the_best_driver_whose_weights_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for present, driver in ((True, "hear-whisper"), (False, "hear-offline")):
+        monkeypatch.setattr(studio.weights, "present", lambda name, present=present: present and name == "whisper_base")
+        assert studio.heard_by() == driver
 
 
 def test_a_text_that_is_not_said_gives_one_warning_and_no_subtitles(flat: None, avatar: Avatar, tmp_path: Path) -> None:

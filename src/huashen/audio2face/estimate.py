@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from huashen.audio2face.ear import BANDS, TICKS
 from huashen.audio2face.phones import CHANNELS
+from huashen.types import Audio
 
 DELAY = 12
 """Ticks of sound past a tick's own that its guess needs."""
@@ -38,6 +39,9 @@ class Estimate:
         about = np.hanning(2 * _ROUND + 3)[1:-1]
         self._about = about / about.sum()
         self._heard: deque[NDArray[np.float64]] = deque([np.zeros(BANDS + 1)] * DELAY, maxlen=2 * DELAY + 1)
+
+    def take(self, audio: Audio) -> None:
+        """Do nothing: ticks are enough."""
 
     def hear(self, ticks: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
         """Take the next ticks of an ear; return the guess for each tick `DELAY` before them, if that has been.

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from huashen.audio2face.ear import Even
 from huashen.audio2face.life import Life
-from huashen.audio2face.listen import Listener
+from huashen.audio2face.listen import Guess, Listener
 from huashen.audio2face.phones import CHANNELS, blend
 from huashen.audio2face.stream import moments
 from huashen.audio2face.voice import LATES, Voice
 from huashen.errors import InputError
-from huashen.types import Motion, Speech, Style
+from huashen.types import Audio, Motion, Speech, Style
 from huashen.words import tr
 
 FILE = Path(__file__).with_name("hear.onnx")
@@ -71,7 +71,7 @@ class Hear:
 
     def drive(self, speech: Iterable[Speech], fps: Fraction) -> Iterator[Motion]:
         """Yield one Motion a frame; see `Driver`."""
-        listener = self.listener()
+        listener = Listener(self.guess())
         life = Life(still=self._still, seed=self._seed)
         for moment in moments(speech, fps, self.lookahead, lambda piece, first: listener.hear(piece.audio)):
             for time, strength in listener.beats(moment.end):
@@ -82,9 +82,9 @@ class Hear:
             yield Motion(*blend(listener.mouth(moment.middle), self._amplitude, own, life.lopsided, self._style), moment.audio)
             listener.forget(moment.begin)
 
-    def listener(self) -> Listener:
-        """Return what listens to one stream."""
-        return Listener(Hearing(self._network))
+    def guess(self) -> Guess:
+        """Return what guesses the mouth of one stream."""
+        return Hearing(self._network)
 
 
 HearOffline = partial(Hear, file=OFFLINE)
@@ -187,6 +187,9 @@ class Hearing:
         self._speaks = 0.0
         about = np.hanning(2 * _ROUND + 3)[1:-1]
         self._about: list[float] = (about / about.sum()).tolist()
+
+    def take(self, audio: Audio) -> None:
+        """Do nothing: ticks are enough."""
 
     def hear(self, ticks: Sequence[Array]) -> list[Array]:
         """Take the next ticks; return the guesses for the ticks that they complete."""

@@ -25,6 +25,10 @@ class Guess(Protocol):
     lookahead: float
     """Seconds of sound past a frame that its guess needs."""
 
+    def take(self, audio: Audio) -> None:
+        """Take the next piece of sound, before the ticks that the ear makes of it; where these are enough, do nothing."""
+        ...
+
     def hear(self, ticks: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
         """Take the next ticks; return the guesses, (14,) each, that they complete: one for every tick, in order."""
         ...
@@ -54,6 +58,7 @@ class Listener:
         """Take the next piece of sound."""
         if self._ear is None:
             self._ear = Ear(audio.rate, bands=self._estimate.bands)
+        self._estimate.take(audio)
         samples: Floats = np.asarray(audio.samples, np.float32)
         heard = self._ear.hear(samples)
         self._loud.extend(float(tick[-1]) for tick in heard)

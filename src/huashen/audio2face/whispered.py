@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from huashen import weights
 from huashen.audio2face.learned import Hear, Hearing, Network
-from huashen.audio2face.listen import Listener
+from huashen.audio2face.listen import Guess
 from huashen.audio2face.whisper import RATE, STEPS, Encoder
 from huashen.types import Audio, Floats, Style
 
@@ -160,15 +160,14 @@ class Whispering:
         return np.array([self._told.popleft() for _ in range(len(ticks) // 2)]), state
 
 
-class _Listener(Listener):
+class _Guess(Hearing):
     def __init__(self, whispering: Whispering) -> None:
-        super().__init__(Hearing(cast(Network, whispering)))  # it has all of one that is asked for
+        super().__init__(cast(Network, whispering))  # it has all of one that is asked for
         self._whispering = whispering
 
-    def hear(self, audio: Audio) -> None:
+    def take(self, audio: Audio) -> None:
         """Take the next piece of sound."""
         self._whispering.take(audio)
-        super().hear(audio)
 
 
 class HearWhisper(Hear):
@@ -191,6 +190,6 @@ class HearWhisper(Hear):
         self._reader = reader(file)
         self.lookahead = Whispering(self._encoder, self._reader).lookahead
 
-    def listener(self) -> Listener:
-        """Return what listens to one stream."""
-        return _Listener(Whispering(self._encoder, self._reader))
+    def guess(self) -> Guess:
+        """Return what guesses the mouth of one stream."""
+        return _Guess(Whispering(self._encoder, self._reader))
