@@ -34,6 +34,7 @@ from huashen.server.house import House, seen_faces  # noqa: E402
 from huashen.server.playlist import Playlist  # noqa: E402
 from huashen.server.push import Output  # noqa: E402
 from huashen.server.room import Room  # noqa: E402
+from huashen.server.run import few_arenas  # noqa: E402
 
 MODULE = "/usr/lib/nginx/modules/ngx_rtmp_module.so"
 LIST = "say: Hello and welcome. This is a channel that never stops.\npause: 1\nsay: 欢迎来到直播间，今天我们聊一聊数字人。\npause: 2\n"
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, help="goes into the play-list")
     parser.add_argument("--keep", type=Path, help="a folder for what the server recorded")
     given = parser.parse_args()
+    few_arenas()  # as `serve` does
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

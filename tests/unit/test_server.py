@@ -1,6 +1,7 @@
 """The service over HTTP, WebSocket and WebRTC: who gets in, what is told to whom, and what arrives at the receiver, when."""
 
 import asyncio
+import ctypes
 import itertools
 import json
 import re
@@ -749,3 +750,22 @@ def test_a_stranger_cannot_name_a_file_as_a_voice(voice: str) -> None:
     with pytest.raises(InputError, match="name, not a file"):
         _checked({"tts": "cosyvoice", "voice": voice})
     assert _checked({"voice": "zh-CN-XiaoxiaoNeural"}) == {"voice": "zh-CN-XiaoxiaoNeural"}
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_stats"), reason="wants glibc")
+def test_threads_of_a_server_share_two_arenas() -> None:
+    work = """
+import ctypes, threading
+from huashen.server.run import few_arenas
+few_arenas()
+all_here = threading.Barrier(6)
+def work():
+    held = bytearray(100_000)
+    all_here.wait()
+threads = [threading.Thread(target=work) for _ in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+ctypes.CDLL(None).malloc_stats()
+"""
+    told = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=True, timeout=60).stderr
+    assert 1 <= len(re.findall(r"^Arena \d+:", told, re.MULTILINE)) <= 2

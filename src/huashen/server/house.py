@@ -40,7 +40,7 @@ class Limits:
     """What one server takes on. Everything that comes from outside is held against these."""
 
     sessions: int = 4
-    """At the same time; two cores draw two or three at 512×512 (docs/benchmarks.md)."""
+    """At the same time; two cores draw five at 512×512, if nothing else runs (docs/benchmarks.md)."""
     text: int = 2000
     """Characters of one text."""
     waiting: int = 8
