@@ -337,7 +337,7 @@ class _Weighed:
 CANDIDATES = 30
 """Passages that are looked at for being near in meaning, as a whole or word by word."""
 RANK = (3.71, 6.42, 1.67, 16.30, 1.95, 0.54, -0.59, 0.93, 0.77, -0.39)
-RANK_NEAR = (2.36, 4.26, -0.60, 8.42, 0.50, 0.13, -0.74, 0.00, 0.48, -0.22, 15.97, 20.77)
+RANK_NEAR = (2.54, 4.43, -0.09, 9.14, 1.23, -0.40, -1.11, 0.10, 0.43, 0.24, 16.47, 20.53)
 
 
 Near = Callable[[str], tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -498,8 +498,8 @@ def _standing(near: tuple[NDArray[np.float32], NDArray[np.float32]], number: int
 
 WEIGHTS = (1.55, 0.26, 0.21, 0.50, 0.65, 0.77, 2.78, 0.00)
 BIAS = -3.25
-WEIGHTS_NEAR = (1.88, -1.95, -0.14, 0.73, 0.07, 0.99, -0.84, 0.04, 7.97, -0.35, 5.66, 0.52)
-BIAS_NEAR = -9.96
+WEIGHTS_NEAR = (1.84, -1.86, -0.26, 0.62, 0.01, 0.95, -0.78, -0.02, 8.26, -0.28, 5.83, 0.52)
+BIAS_NEAR = -10.39
 
 
 def sure(features: Sequence[float]) -> float:
