@@ -5,7 +5,7 @@ Its card, with what it was trained on and how well it does on people it never he
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -45,7 +45,36 @@ _AT = {name: i for i, name in enumerate(CHANNELS)}
 Array = NDArray[np.float64]
 
 
-class Hear:
+class Heard:
+    """Moves the face by a guess at what mouth goes with the sound; heeds no marks."""
+
+    def __init__(
+        self, guess: Callable[[], Guess], lookahead: float, *, still: bool, seed: int, amplitude: float, life: bool, style: Style | None,
+    ) -> None:  # fmt: skip
+        self._still = still
+        self._seed = seed
+        self._amplitude = amplitude
+        self._lively = life
+        self._style = style
+        self.guess = guess
+        """Returns what guesses the mouth of one stream."""
+        self.lookahead = lookahead
+
+    def drive(self, speech: Iterable[Speech], fps: Fraction) -> Iterator[Motion]:
+        """Yield one Motion a frame; see `Driver`."""
+        listener = Listener(self.guess())
+        life = Life(still=self._still, seed=self._seed)
+        for moment in moments(speech, fps, self.lookahead, lambda piece, first: listener.hear(piece.audio)):
+            for time, strength in listener.beats(moment.end):
+                life.beat(time, strength)
+            for time in listener.pauses(moment.end):
+                life.pause(time)
+            own = life.at(moment.middle, left=moment.left) if self._lively else None
+            yield Motion(*blend(listener.mouth(moment.middle), self._amplitude, own, life.lopsided, self._style), moment.audio)
+            listener.forget(moment.begin)
+
+
+class Hear(Heard):
     """Moves the face by what a network hears in the voice; heeds no marks.
 
     Args:
@@ -61,30 +90,10 @@ class Hear:
         self, *, still: bool = False, seed: int = 0, amplitude: float = 1.0, life: bool = True, style: Style | None = None,
         file: Path = FILE,
     ) -> None:  # fmt: skip
-        self._still = still
-        self._seed = seed
-        self._amplitude = amplitude
-        self._lively = life
-        self._style = style
-        self._network = network(file)
-        self.lookahead = self._network.lookahead
-
-    def drive(self, speech: Iterable[Speech], fps: Fraction) -> Iterator[Motion]:
-        """Yield one Motion a frame; see `Driver`."""
-        listener = Listener(self.guess())
-        life = Life(still=self._still, seed=self._seed)
-        for moment in moments(speech, fps, self.lookahead, lambda piece, first: listener.hear(piece.audio)):
-            for time, strength in listener.beats(moment.end):
-                life.beat(time, strength)
-            for time in listener.pauses(moment.end):
-                life.pause(time)
-            own = life.at(moment.middle, left=moment.left) if self._lively else None
-            yield Motion(*blend(listener.mouth(moment.middle), self._amplitude, own, life.lopsided, self._style), moment.audio)
-            listener.forget(moment.begin)
-
-    def guess(self) -> Guess:
-        """Return what guesses the mouth of one stream."""
-        return Hearing(self._network)
+        found = network(file)
+        super().__init__(
+            partial(Hearing, found), found.lookahead, still=still, seed=seed, amplitude=amplitude, life=life, style=style,
+        )  # fmt: skip
 
 
 HearOffline = partial(Hear, file=OFFLINE)

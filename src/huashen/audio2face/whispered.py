@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huashen import weights
-from huashen.audio2face.learned import Hear, Hearing, Network
-from huashen.audio2face.listen import Guess
+from huashen.audio2face.learned import Heard, Hearing, Network
 from huashen.audio2face.whisper import RATE, STEPS, Encoder
 from huashen.types import Audio, Floats, Style
 
@@ -170,7 +169,7 @@ class _Guess(Hearing):
         self._whispering.take(audio)
 
 
-class HearWhisper(Hear):
+class HearWhisper(Heard):
     """Moves the face by what Whisper's encoder hears in the voice; heeds no marks.
 
     Args:
@@ -185,11 +184,8 @@ class HearWhisper(Hear):
         self, *, still: bool = False, seed: int = 0, amplitude: float = 1.0, life: bool = True, style: Style | None = None,
         file: Path = FILE,
     ) -> None:  # fmt: skip
-        super().__init__(still=still, seed=seed, amplitude=amplitude, life=life, style=style)
-        self._encoder = _encoder(weights.path("whisper_base"))
-        self._reader = reader(file)
-        self.lookahead = Whispering(self._encoder, self._reader).lookahead
-
-    def guess(self) -> Guess:
-        """Return what guesses the mouth of one stream."""
-        return _Guess(Whispering(self._encoder, self._reader))
+        encoder, read = _encoder(weights.path("whisper_base")), reader(file)
+        lookahead = Whispering(encoder, read).lookahead
+        super().__init__(
+            lambda: _Guess(Whispering(encoder, read)), lookahead, still=still, seed=seed, amplitude=amplitude, life=life, style=style,
+        )  # fmt: skip
