@@ -34,7 +34,7 @@ def asked(folder: Path) -> list[tuple[str, str]]:
 
 def indexed(told: list[Passage], network: meaning.E5 | None) -> Index:
     """Return passages ready to be searched, in meaning where the network is there."""
-    return Index(told, meaning.Meaning(network, told).near if network else None)
+    return Index(told, meaning.Meaning(network, told) if network else None)
 
 
 def counts(folder: Path, network: meaning.E5 | None, *, threshold: float | None, misses: bool = False) -> Counter[str]:

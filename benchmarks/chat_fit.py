@@ -1,16 +1,19 @@
-"""Fit what `chat.meaning` and `chat.search` need: the maps in head.npz, the ranking, and how sure we are. Needs torch and the weights.
+"""Fit what the document search needs: how sure of an answer we are, and what it stands on. Needs the weights; --first torch too.
 
-    python benchmarks/chat_fit.py             # cross-validated numbers, then the constants to copy into search.py
-    python benchmarks/chat_fit.py --write     # also writes src/huashen/chat/head.npz
+    python benchmarks/chat_fit.py             # numbers of questions that nothing learned from, then the constants for search.py
+    python benchmarks/chat_fit.py --first     # the first search: cross-validated numbers, then the constants for search.py
+    python benchmarks/chat_fit.py --first --write   # also writes src/huashen/chat/head.npz
 
-It learns from tests/questions/train and tests/questions/dev, never from tests/questions/test. Businesses are split in three; the numbers,
-the ranking and the sureness come from questions of businesses that the maps of that part were not fitted on.
+The first search (the maps in head.npz, the ranking, the search by words alone) learns from the businesses of tests/questions/dev and of the
+files FIRST of tests/questions/train, three parts in turn unseen. The reranker learned from all of train (`huashen.train.reranker`). How
+sure an answer is, is fitted to tests/questions/fit, from which neither learned, and to the whole documents of DOCUMENTS, which are more
+like what people have, cross-validated: a fifth of the businesses at a time unseen. Nothing learns from tests/questions/test.
 """
 
 import argparse
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,45 +21,32 @@ import torch
 from chat import QUESTIONS, asked
 
 from huashen.chat import meaning, search
-from huashen.chat.documents import Passage, passages
+from huashen.chat.documents import passages
+from huashen.train.reranker import Business, businesses
 
 HEAD = Path(search.__file__).with_name("head.npz")
 SIZE = 128
 PARTS = 3
+FIFTHS = 5
+DOCUMENTS = ("dev", "natural", "held", "fresh")
+COUNTS = 4.0
+"""What a question about whole documents counts beside one about a made-up list of passages."""
+FIRST = ("en", "en-1", "en-2", "zh", "zh-1")
 
 
-@dataclass
-class Business:
-    """Passages and questions of one made-up business."""
-
-    name: str
-    passages: list[Passage]
-    questions: list[tuple[str, frozenset[int]]]
-    """With the numbers of the passages that answer; none: it has no answer."""
-
-
-def businesses() -> list[Business]:
-    """Return those of train (a file a language: = business, # heading, passage, ? question about it, ! foreign question) and dev."""
+def documents(name: str) -> list[Business]:
+    """Return the businesses of a folder that has whole documents."""
     found = []
-    for path in sorted((QUESTIONS / "train").glob("*.txt")):
-        heading = ""
-        for line in path.read_text("utf-8").splitlines():
-            kind, rest = line[:2], line[2:]
-            if kind == "= ":
-                found.append(Business(f"{path.stem}-{rest}", [], []))
-            elif kind == "# ":
-                heading = rest
-            elif kind == "? ":
-                found[-1].questions.append((rest, frozenset([len(found[-1].passages) - 1])))
-            elif kind == "! ":
-                found[-1].questions.append((rest, frozenset()))
-            elif line:
-                found[-1].passages.append(Passage("guide.md", heading, heading, "", line))
-    for folder in sorted((QUESTIONS / "dev").iterdir()):
+    for folder in sorted((QUESTIONS / name).iterdir()):
         told = passages(folder / "docs", keep=False)
         questions = [(q, frozenset(i for i, p in enumerate(told) if words and words in p.text)) for q, words in asked(folder)]
-        found.append(Business(folder.name, told, questions))
+        found.append(Business(f"{folder.name} of {name}", told, questions))
     return found
+
+
+def first_businesses() -> list[Business]:
+    """Return those of the first files of train, and of dev."""
+    return businesses([QUESTIONS / "train" / f"{name}.txt" for name in FIRST]) + documents("dev")
 
 
 class Read:
@@ -158,7 +148,7 @@ def ranking(sets: Sequence[tuple[torch.Tensor, torch.Tensor]], ridge: float) -> 
     return (weights / scale).detach()
 
 
-def logistic(x: torch.Tensor, y: torch.Tensor, ridge: float) -> tuple[torch.Tensor, float]:
+def logistic(x: torch.Tensor, y: torch.Tensor, ridge: float, counted: torch.Tensor) -> tuple[torch.Tensor, float]:
     """Fit a logistic regression."""
     mean, scale = x.mean(0), x.std(0) + 1e-6
     weights = torch.zeros(x.shape[1] + 1, requires_grad=True)
@@ -166,7 +156,7 @@ def logistic(x: torch.Tensor, y: torch.Tensor, ridge: float) -> tuple[torch.Tens
 
     def loss() -> torch.Tensor:
         steps.zero_grad()
-        total = torch.nn.functional.binary_cross_entropy_with_logits((x - mean) / scale @ weights[:-1] + weights[-1], y)
+        total = torch.nn.functional.binary_cross_entropy_with_logits((x - mean) / scale @ weights[:-1] + weights[-1], y, counted)
         total = total + ridge * (weights[:-1] ** 2).sum()
         total.backward()
         return total
@@ -179,13 +169,23 @@ def logistic(x: torch.Tensor, y: torch.Tensor, ridge: float) -> tuple[torch.Tens
 def main() -> None:
     """Fit, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="write head.npz, fitted on all")
+    parser.add_argument("--first", action="store_true", help="the first search")
+    parser.add_argument("--write", action="store_true", help="with --first: write head.npz, fitted on all")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     options = parser.parse_args()
     torch.set_num_threads(1)
     network = meaning.network()
     if network is None:
         raise SystemExit(f"run: huashen weights get {meaning.CARD}")
-    every = businesses()
+    if options.first:
+        first(network, write=options.write)
+    else:
+        second(options.jobs)
+
+
+def first(network: meaning.E5, *, write: bool) -> None:
+    """Fit the first search: the maps, the rankings, and how sure one is where only words are compared."""
+    every = first_businesses()
     reads = [Read(business, network) for business in every]
     print("read", flush=True)
     near: list[tuple[np.ndarray, np.ndarray]] = [()] * len(every)  # type: ignore[list-item]
@@ -196,13 +196,71 @@ def main() -> None:
                 whole, words = head(reads[k])
                 near[k] = (whole.numpy(), words.numpy())
         print(f"part {part + 1}", flush=True)
-    by_meaning(every, near)
-    by_words(every)
-    if options.write:
+    fit(every, near, "_NEAR")
+    fit(every, None, "")
+    if write:
         head = trained(reads)
         arrays = {name: value.detach().numpy() for name, value in head.named_parameters() if name not in ("scale", "none")}
         np.savez_compressed(HEAD, **{name: value.astype(np.float16) for name, value in arrays.items()})
         print(f"{HEAD} {HEAD.stat().st_size} bytes")
+
+
+class Told:
+    """What passages mean, with what has been read of them kept."""
+
+    def __init__(self, business: Business, network: meaning.E5) -> None:
+        self._meaning = meaning.Meaning(network, business.passages)
+        self._near: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._answers: dict[str, np.ndarray] = {}
+
+    def near(self, question: str) -> tuple[np.ndarray, np.ndarray]:
+        if question not in self._near:
+            self._near[question] = self._meaning.near(question)
+        return self._near[question]
+
+    def answers(self, question: str, numbers: Sequence[int]) -> np.ndarray:
+        if question not in self._answers:
+            self._answers[question] = self._meaning.answers(question, numbers)
+        return self._answers[question]
+
+
+def told(business: Business) -> tuple[list[tuple[list[tuple[float, float]], list[bool]]], search.Index]:
+    """Return for each question what speaks for the passages that were read, and which are right; and the index, which has all read."""
+    network = meaning.network()
+    assert network is not None
+    index = search.Index(business.passages, Told(business, network))
+    found = []
+    for question, answers in business.questions:
+        evidence = index.weigh(question).evidence
+        best = sorted(evidence, key=lambda number: (-evidence[number].score, number))[: search.READ]
+        read = index.meant.answers(question, best).tolist() if index.meant else []
+        rows = [(evidence[number].score, value) for number, value in zip(best, read, strict=False)]
+        found.append((rows, [number in answers for number in best[: len(rows)]]))
+    index.meant._meaning = None  # type: ignore[union-attr]  # all that is needed of it has been kept
+    return found, index
+
+
+def second(jobs: int) -> None:
+    """Fit the ranking of what was read, and how sure one is of it; print both and what comes of them."""
+    every = [business for name in DOCUMENTS for business in documents(name)]
+    whole = len(every)
+    every += businesses(sorted((QUESTIONS / "fit").glob("*.txt")))
+    with ProcessPoolExecutor(jobs) as pool:
+        made = list(pool.map(told, every))
+    sets = [(torch.tensor(rows), torch.tensor(right)) for found, _ in made for rows, right in found if any(right)]
+    weights = ranking(sets, 1e-4)
+    search.RANK_READ = float(weights[1] / weights[0])
+    search.sure = lambda features: 0.0  # not known yet
+    rows = []
+    for k, (business, (_, index)) in enumerate(zip(every, made, strict=True)):
+        for question, answers in business.questions:
+            hit = next(iter(index.search(question, count=1)))
+            kind = f"{business.name[:2]} {'documents' if k < whole else 'passages'}"
+            rows.append((k, kind, bool(answers), index.passages.index(hit.passage) in answers, hit.features))
+    share = sum(any(right) for found, _ in made for _, right in found) / sum(row[2] for row in rows)
+    print(f"{len(every)} businesses; of the questions that have an answer it is among what was read of {share:.1%}\n"
+          f"RANK_READ = {search.RANK_READ:.2f}")  # fmt: skip
+    sureness(rows, "_NEAR", FIFTHS, [COUNTS if row[0] < whole else 1.0 for row in rows])
 
 
 class Known:
@@ -212,23 +270,16 @@ class Known:
         self._rows = {question: row for row, (question, _) in enumerate(business.questions)}
         self._whole, self._words = whole, words
 
-    def __call__(self, question: str) -> tuple[np.ndarray, np.ndarray]:
+    def near(self, question: str) -> tuple[np.ndarray, np.ndarray]:
         row = self._rows[question]
         return self._whole[row], self._words[row]
 
-
-def by_meaning(every: Sequence[Business], near: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Fit and print the ranking and the sureness of the search with sentence embeddings."""
-    fit(every, near, "_NEAR")
-
-
-def by_words(every: Sequence[Business]) -> None:
-    """Fit and print those of the search by words alone."""
-    fit(every, None, "")
+    def answers(self, question: str, numbers: Sequence[int]) -> np.ndarray:
+        return np.zeros(len(numbers), np.float32)
 
 
 def fit(every: Sequence[Business], near: Sequence[tuple[np.ndarray, np.ndarray]] | None, name: str) -> None:
-    """Fit a ranking on two parts, take its features on the third, fit the sureness on those, and print what comes of it."""
+    """Fit a ranking on two parts, print how often it is right on the third; where only words are compared, fit the sureness on those."""
     indexes = []
     for k, business in enumerate(every):
         indexes.append(search.Index(business.passages, Known(business, *near[k]) if near else None))
@@ -241,7 +292,7 @@ def fit(every: Sequence[Business], near: Sequence[tuple[np.ndarray, np.ndarray]]
             if right.any():
                 sets[-1].append((torch.tensor([found.ranks for found in evidence.values()]), right))
     attribute = f"RANK{name}"
-    rows: list[tuple[int, str, bool, bool, tuple[float, ...]]] = []
+    rows: list[Row] = []
     for part in range(PARTS):
         weights = ranking([s for k, of in enumerate(sets) if k % PARTS != part for s in of], 1e-3)
         setattr(search, attribute, tuple(weights.tolist()))
@@ -250,28 +301,46 @@ def fit(every: Sequence[Business], near: Sequence[tuple[np.ndarray, np.ndarray]]
                 hit = next(iter(indexes[k].search(question, count=1)), None)
                 first = hit is not None and indexes[k].passages.index(hit.passage) in answers
                 rows.append((k, every[k].name[:2], bool(answers), first, hit.features if hit else ()))
+    final = ranking([s for of in sets for s in of], 1e-3)
+    print(f"RANK{name} = {shown(final)}", flush=True)
+    if near is None:
+        sureness(rows, name)
+    else:
+        for lang in ("en", "zh"):
+            print(f"{lang} first {np.mean([row[3] for row in rows if row[1] == lang and row[2]]):.1%}", flush=True)
+
+
+def shown(values: torch.Tensor) -> str:
+    """Return numbers as a tuple of Python."""
+    return "(" + ", ".join(f"{number:.2f}" for number in values.tolist()) + ")"
+
+
+Row = tuple[int, str, bool, bool, tuple[float, ...]]
+"""Number of the business, kind of question, whether it has an answer, whether what was found is right, and what that is judged by."""
+
+
+def sureness(rows: list[Row], name: str, parts: int = PARTS, counts: Sequence[float] | None = None) -> None:
+    """Fit how sure one is; print cross-validated numbers of each kind, and the constants. Counts: what a row counts, 1 each when None."""
     size = len(next(row[4] for row in rows if row[4]))
-    rows = [(*row[:4], row[4] or (0.0,) * size) for row in rows]  # nothing found: nothing speaks for it
-    x, y = torch.tensor([row[4] for row in rows]), torch.tensor([float(row[3]) for row in rows])
+    x = torch.tensor([row[4] or (0.0,) * size for row in rows])  # nothing found: nothing speaks for it
+    known, y = torch.tensor([row[2] for row in rows]), torch.tensor([float(row[3]) for row in rows])
+    counted = torch.tensor(counts) if counts else torch.ones(len(rows))
     sure = torch.zeros(len(rows))
-    held = torch.tensor([row[0] % PARTS for row in rows])
-    for part in range(PARTS):
-        weights, bias = logistic(x[held != part], y[held != part], 1e-3)
+    held = torch.tensor([row[0] % parts for row in rows])
+    for part in range(parts):
+        weights, bias = logistic(x[held != part], y[held != part], 1e-3, counted[held != part])
         sure[held == part] = torch.sigmoid(x[held == part] @ weights + bias)
-    for lang in ("en", "zh"):
-        mine = torch.tensor([row[1] == lang for row in rows])
-        known = torch.tensor([row[2] for row in rows])
+    for kind in sorted({row[1] for row in rows}):
+        mine = torch.tensor([row[1] == kind for row in rows])
         first = y[mine & known].mean()
-        for threshold in (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8):
+        for threshold in np.arange(0.3, 0.91, 0.05).tolist():
             said = sure >= threshold
             right, wrong = (y * said)[mine & known].mean(), ((1 - y) * said)[mine & known].mean()
             refused = 1 - said[mine & ~known].float().mean()
-            print(f"{name or 'words'} {lang} first {first:.1%} at {threshold}: right {right:.1%} wrong {wrong:.1%} refused {refused:.1%}",
-                  flush=True)  # fmt: skip
-    final = ranking([s for of in sets for s in of], 1e-3)
-    weights, bias = logistic(x, y, 1e-3)
-    shown = lambda v: "(" + ", ".join(f"{n:.2f}" for n in v.tolist()) + ")"  # noqa: E731
-    print(f"RANK{name} = {shown(final)}\nWEIGHTS{name} = {shown(weights)}\nBIAS{name} = {bias:.2f}", flush=True)
+            print(f"{name or 'words'} {kind} first {first:.1%} at {threshold:.2f}: right {right:.1%} wrong {wrong:.1%} "
+                  f"refused {refused:.1%} of {int((mine & ~known).sum())}", flush=True)  # fmt: skip
+    weights, bias = logistic(x, y, 1e-3, counted)
+    print(f"WEIGHTS{name} = {shown(weights)}\nBIAS{name} = {bias:.2f}", flush=True)
 
 
 if __name__ == "__main__":

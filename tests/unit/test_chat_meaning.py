@@ -1,13 +1,13 @@
 """Sentence embeddings: the network in NumPy, the vectors that are kept, and what the search makes of them."""
 
 import itertools
-import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import toy_e5
 from huashen import weights
 from huashen.chat import meaning
 from huashen.chat.documents import Passage
@@ -15,64 +15,18 @@ from huashen.chat.e5 import E5, Floats
 from huashen.chat.faq import BY_WORDS, THRESHOLD, UNSURE, Faq, usually
 from huashen.chat.search import Index
 from huashen.errors import MissingWeightsError, UnreadableError
-
-WIDTH, LAYERS, HEADS, INNER, PLACES = 32, 2, 4, 64, 192
-PIECES = [*("<s>", "<pad>", "</s>", "<unk>"), *("▁", "a", "b", "ab", "▁a", "ba", "▁ab", "aba", "c", "ca"), "▁query", "▁passage", ":"]
-PIECES += ["我", "们", "我们"]
-
+from toy_e5 import HEADS, LAYERS, PIECES, WIDTH
 
 ASK = [0.06744, -0.04152, -0.07127, -0.02851, 0.06603, -0.03919]
 TELL = [0.05313, 0.00161, 0.00383, -0.05267, 0.08279, 0.00598]
 PRODUCT = 0.81233
 
 
-def packed(x: Floats) -> bytes:
-    """Return numbers in blocks of 32 of four bits, as the format has them."""
-    made = b""
-    for block in x.reshape(-1, 32):
-        factor = np.float16(np.abs(block).max() / 7)
-        numbers = np.clip(np.round(block / np.float32(factor)) + 8, 0, 15).astype(np.uint8)
-        made += factor.tobytes() + (numbers[:16] | numbers[16:] << 4).tobytes()
-    return made
-
-
-def seen(x: Floats) -> Floats:
-    """Return numbers as they are after packing."""
-    made = []
-    for block in x.reshape(-1, 32):
-        factor = np.float32(np.float16(np.abs(block).max() / 7))
-        made.append((np.clip(np.round(block / factor) + 8, 0, 15) - 8) * factor)
-    return np.concatenate(made).reshape(x.shape).astype(np.float32)
-
-
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Floats], list[float]]:
     """A file of the format with random numbers, the numbers, and the pieces' scores."""
-    random = np.random.default_rng(7)
-    scores = [0.0, 0.0, 0.0, 0.0, *(-random.uniform(1, 6, len(PIECES) - 4)).round(3).tolist()]
-    shapes: dict[str, tuple[int, ...]] = {"emb.word": (len(PIECES), WIDTH), "emb.pos": (PLACES, WIDTH), "emb.type": (WIDTH,)}
-    shapes |= {"emb.ln.w": (WIDTH,), "emb.ln.b": (WIDTH,)}
-    for k in range(LAYERS):
-        for name, rows, columns in (("q", WIDTH, WIDTH), ("k", WIDTH, WIDTH), ("v", WIDTH, WIDTH), ("ao", WIDTH, WIDTH),
-                                    ("fi", INNER, WIDTH), ("fo", WIDTH, INNER)):  # fmt: skip
-            shapes |= {f"l{k}.{name}.w": (rows, columns), f"l{k}.{name}.b": (rows,)}
-        shapes |= {f"l{k}.{name}": (WIDTH,) for name in ("aln.w", "aln.b", "oln.w", "oln.b")}
-    values = {name: random.normal(0, 0.5 if name[0] == "e" else 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
-    text = [piece.encode() for piece in PIECES]
-    start = b"E5S1" + struct.pack("<I7ifi", 1, WIDTH, LAYERS, HEADS, INNER, len(PIECES), PLACES, 2, 1e-12, 32)
-    start += struct.pack("<5iQ", len(PIECES), 0, 2, 1, 3, sum(map(len, text)))
-    start += np.cumsum([0, *map(len, text)]).astype("<u4").tobytes() + np.array(scores, "<f4").tobytes() + b"".join(text)
-    start += struct.pack("<iI", 1, 9) + struct.pack("<IBI", ord("Ａ"), 1, ord("a"))
-    bodies = {name: packed(value) if value.ndim == 2 and name != "emb.pos" else value.tobytes() for name, value in values.items()}
-    start += struct.pack("<i", len(bodies))
-    at = len(start) + sum(2 + len(name) + 21 for name in bodies)
-    for name, body in bodies.items():
-        start += struct.pack("<H", len(name)) + name.encode() + struct.pack("<BIQQ", 0, values[name].size, at, len(body))
-        at += len(body)
     path = tmp_path_factory.mktemp("e5") / "tiny.bin"
-    path.write_bytes(start + b"".join(bodies.values()))
-    known = {name: seen(value) if value.ndim == 2 and name != "emb.pos" else value for name, value in values.items()}
-    return path, known, scores
+    return path, *toy_e5.write(path)
 
 
 def test_the_network_is_the_one_of_the_paper(tiny: tuple[Path, dict[str, Floats], list[float]]) -> None:
@@ -164,13 +118,33 @@ def counting(tiny: tuple[Path, dict[str, Floats], list[float]], monkeypatch: pyt
     return Counting(E5(tiny[0]))
 
 
+class Yes:
+    """A reranker to which every passage is an answer, the longer the better."""
+
+    def answers(self, question: str, passages: Sequence[str]) -> Floats:
+        return np.array([len(text) for text in passages], np.float32)
+
+
+class Meant:
+    """What some passages mean: the third is near to everything; how well each answers is given."""
+
+    def __init__(self, count: int, answers: Sequence[float] = (0, 0, 0), readable: int = 9) -> None:
+        self._count, self._answers, self._readable = count, answers, readable
+
+    def near(self, question: str) -> tuple[Floats, Floats]:
+        return tuple(np.array([value, 0.2, 0.9][: self._count], np.float32) for value in (0.1, 0.2))  # type: ignore[return-value]
+
+    def answers(self, question: str, numbers: Sequence[int]) -> Floats:
+        return np.array([self._answers[number] for number in numbers][: self._readable], np.float32)
+
+
 def told(*texts: str) -> list[Passage]:
     return [Passage("f.md", "", "", "", text) for text in texts]
 
 
 def test_near_is_the_mean_of_what_the_words_of_the_question_find(counting: Counting) -> None:
     texts = ("ab ab", "ca", "我们", "a ca ba", "x")
-    near = meaning.Meaning(counting, told(*texts))  # type: ignore[arg-type]
+    near = meaning.Meaning(counting, told(*texts), reranker=Yes())  # type: ignore[arg-type]
     maps = meaning.head()
     whole, words = near.near("ab 我们")
 
@@ -189,20 +163,20 @@ def test_near_is_the_mean_of_what_the_words_of_the_question_find(counting: Count
 
 def test_vectors_are_kept_and_follow_the_files(counting: Counting, tmp_path: Path) -> None:
     kept = tmp_path / "kept.npz"
-    first = meaning.Meaning(counting, told("ab", "ca", "我们"), kept)  # type: ignore[arg-type]
+    first = meaning.Meaning(counting, told("ab", "ca", "我们"), kept, reranker=Yes())  # type: ignore[arg-type]
     assert len(counting.read) == 3
-    again = meaning.Meaning(counting, told("ab", "ca", "我们"), kept)  # type: ignore[arg-type]
+    again = meaning.Meaning(counting, told("ab", "ca", "我们"), kept, reranker=Yes())  # type: ignore[arg-type]
     assert len(counting.read) == 3
     np.testing.assert_array_equal(first.near("ab ca")[1], again.near("ab ca")[1])
     counting.read.clear()
-    meaning.Meaning(counting, told("我们", "ba", "ba"), kept)  # type: ignore[arg-type]
+    meaning.Meaning(counting, told("我们", "ba", "ba"), kept, reranker=Yes())  # type: ignore[arg-type]
     assert counting.read == ["passage: ba"]
     counting.read.clear()
-    meaning.Meaning(counting, told("ab", "我们"), kept)  # type: ignore[arg-type]
+    meaning.Meaning(counting, told("ab", "我们"), kept, reranker=Yes())  # type: ignore[arg-type]
     assert counting.read == ["passage: ab"]  # what is no longer wanted is not kept
     kept.write_bytes(kept.read_bytes()[:200])
     counting.read.clear()
-    meaning.Meaning(counting, told("ab"), kept)  # type: ignore[arg-type]
+    meaning.Meaning(counting, told("ab"), kept, reranker=Yes())  # type: ignore[arg-type]
     assert counting.read == ["passage: ab"]
     assert kept.stat().st_mode & 0o077 == 0
 
@@ -210,16 +184,25 @@ def test_vectors_are_kept_and_follow_the_files(counting: Counting, tmp_path: Pat
 def test_what_is_near_in_meaning_comes_first_without_a_common_word() -> None:
     passages = told("Dogs travel free.", "The boat leaves at nine.", "Toilets are on the lower deck.")
 
-    def near(question: str) -> tuple[Floats, Floats]:
-        return np.array([0.1, 0.2, 0.8], np.float32), np.array([0.2, 0.1, 0.9], np.float32)
-
-    index = Index(passages, near)
+    index = Index(passages, Meant(3))
     hits = index.search("Wombats?")
     assert hits[0].passage is passages[2]
     assert Index(passages).search("Wombats?") == []
     assert usually(index) == (THRESHOLD, UNSURE)
     assert usually(Index(passages)) == BY_WORDS
     assert 0 <= hits[-1].sure <= hits[0].sure <= 1
+
+
+def test_what_was_read_with_the_question_decides_among_the_best() -> None:
+    passages = told("Dogs travel free.", "The boat leaves at nine.", "Toilets are on the lower deck.")
+    before = Index(passages, Meant(3)).search("Wombats?", count=3)
+    assert [hit.passage for hit in before] == [passages[2], passages[1], passages[0]]
+    after = Index(passages, Meant(3, answers=(30, 0, -30))).search("Wombats?", count=3)
+    assert [hit.passage for hit in after] == [passages[0], passages[1], passages[2]]
+    assert after[0].sure > before[0].sure > after[2].sure
+    unread = Index(passages, Meant(3, answers=(30, 30, -9), readable=1)).search("Wombats?", count=3)
+    assert unread[0].passage is passages[2]  # the others were not read
+    assert unread[1].sure < after[0].sure
 
 
 def test_fetching_is_tried_once_a_day_and_not_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ from huashen.errors import UnreadableError
 from huashen.words import tr
 
 Floats = NDArray[np.float32]
+Layer = Sequence[Floats]
+"""Queries, keys and values in one, what attention found, norm, wide, back, norm: each a matrix (in, out) and a bias, or weight and bias."""
 BLOCK = 32
 _PACKED = np.dtype([("factor", "<f2"), ("nibbles", "u1", (BLOCK // 2,))])
 _SPACE = "\u2581"
@@ -56,7 +58,7 @@ class E5:
         raw = self._raw
         if bytes(raw[:4]) != b"E5S1":
             raise ValueError("E5S1")
-        _, self.width, self._layers, self._heads, inner, words, self._places, _, self._epsilon, block = struct.unpack_from("<I7ifi", raw, 4)
+        _, self.width, self._layers, self.heads, inner, words, self._places, _, self.epsilon, block = struct.unpack_from("<I7ifi", raw, 4)
         if block != BLOCK:
             raise ValueError(f"{block}")
         pieces, self._begin, self._end, _, self._unknown, size = struct.unpack_from("<5iQ", raw, 44)
@@ -101,7 +103,7 @@ class E5:
         self._words = np.frombuffer(raw, _PACKED, words * n // BLOCK, held["emb.word"][1]).reshape(words, n // BLOCK)
         self._place = plain("emb.pos", self._places * n).reshape(-1, n) + plain("emb.type", n)
         self._first = (plain("emb.ln.w", n), plain("emb.ln.b", n))
-        self._stack = [
+        self.stack: list[Layer] = [
             (
                 np.concatenate([matrix(f"l{k}.{name}.w", n, n) for name in "qkv"], axis=1),
                 np.concatenate([plain(f"l{k}.{name}.b", n) for name in "qkv"]),
@@ -123,7 +125,7 @@ class E5:
             batch = [order.pop()]
             while order and len(tokens[batch[0]]) * (len(batch) + 1) <= _TOKENS:
                 batch.append(order.pop())
-            for number, state in zip(batch, self._run([tokens[k] for k in batch]), strict=True):
+            for number, state in zip(batch, self.run([tokens[k] for k in batch])[0], strict=True):
                 made[number] = state[: len(tokens[number])]
         return [made[number] for number in range(len(texts))]
 
@@ -152,25 +154,37 @@ class E5:
             cut.append(number)
         return [self._begin, *cut[::-1][:LONG], self._end]
 
-    def _run(self, batch: Sequence[Sequence[int]]) -> Floats:
-        """Return the last layer's states, (texts, tokens of the longest, width)."""
-        b, t, n, h = len(batch), max(map(len, batch)), self.width, self._heads
-        ids = np.full((b, t), self._end)
-        away = np.full((b, 1, 1, t), -1e9, np.float32)  # keeps what only fills up out of sight
+    def begun(self, batch: Sequence[Sequence[int]]) -> tuple[Floats, Floats]:
+        """Return what enters the first layer, (texts, tokens of the longest, width), and which tokens are there (1) or only fill up (0)."""
+        b, t = len(batch), max(map(len, batch))
+        ids, there = np.full((b, t), self._end), np.zeros((b, t), np.float32)
         for row, numbers in enumerate(batch):
             ids[row, : len(numbers)] = numbers
-            away[row, ..., : len(numbers)] = 0
-        x = _unpacked(self._words[ids.ravel()]).reshape(b, t, n) + self._place[:t]
-        x = _normal(x.reshape(b * t, n), *self._first, self._epsilon)
-        for qkv, qkv_b, out, out_b, ln, ln_b, wide, wide_b, back, back_b, last, last_b in self._stack:
+            there[row, : len(numbers)] = 1
+        x = _unpacked(self._words[ids.ravel()]).reshape(b, t, self.width) + self._place[:t]
+        return _normal(x, *self._first, self.epsilon), there
+
+    def run(self, batch: Sequence[Sequence[int]], stack: Sequence[Layer] | None = None) -> tuple[Floats, Floats]:
+        """Return the last layer's states, (texts, tokens of the longest, width), and which tokens are there (1) or only fill up (0).
+
+        Args:
+            batch: the tokens of each text.
+            stack: other layers than its own.
+        """
+        x, there = self.begun(batch)
+        b, t, n = x.shape
+        h = self.heads
+        away = np.where(there[:, None, None], np.float32(0), np.float32(-1e9))  # keeps what only fills up out of sight
+        x = x.reshape(b * t, n)
+        for qkv, qkv_b, out, out_b, ln, ln_b, wide, wide_b, back, back_b, last, last_b in self.stack if stack is None else stack:
             q, k, v = (x @ qkv + qkv_b).reshape(b, t, 3, h, n // h).transpose(2, 0, 3, 1, 4)  # (b, h, t, n / h) each
             seen = q @ k.transpose(0, 1, 3, 2) / np.float32((n // h) ** 0.5) + away  # (b, h, t, t)
             seen = np.exp(seen - seen.max(-1, keepdims=True))
             seen /= seen.sum(-1, keepdims=True)
             mixed = (seen @ v).transpose(0, 2, 1, 3).reshape(b * t, n)
-            x = _normal(x + mixed @ out + out_b, ln, ln_b, self._epsilon)
-            x = _normal(x + _gelu(x @ wide + wide_b) @ back + back_b, last, last_b, self._epsilon)
-        return x.reshape(b, t, n)
+            x = _normal(x + mixed @ out + out_b, ln, ln_b, self.epsilon)
+            x = _normal(x + _gelu(x @ wide + wide_b) @ back + back_b, last, last_b, self.epsilon)
+        return x.reshape(b, t, n), there
 
 
 def _unpacked(blocks: NDArray[np.void]) -> Floats:

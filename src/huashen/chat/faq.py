@@ -11,9 +11,9 @@ from huashen.errors import InputError
 from huashen.tts.text import sentences
 from huashen.words import tr
 
-THRESHOLD = 0.75
-"""How sure a passage has to be: where, cross-validated (docs/chat.md), nine of ten questions that have no answer are refused."""
-UNSURE = 0.55
+THRESHOLD = 0.7
+"""How sure a passage has to be: where, cross-validated (docs/chat.md), nine of ten questions without an answer get none but for a hint."""
+UNSURE = 0.45
 """From where it says what it found together with that it is not sure."""
 BY_WORDS = (0.6, 0.45)
 """The same two where only words are compared, whose sureness was fitted to questions that are easier to refuse."""

@@ -52,7 +52,7 @@ class Library:
                 "%d passages: only words are compared; up to %d, meaning is too", "共 %d 段：只比较词语；%d 段以内也比较含义",
             ), len(found), meaning.MOST)  # fmt: skip
             return Index(found)
-        return Index(found, meaning.Meaning(self._network, found, kept_at(self._place, ".npz")).near)
+        return Index(found, meaning.Meaning(self._network, found, kept_at(self._place, ".npz")))
 
     @property
     def index(self) -> Index:

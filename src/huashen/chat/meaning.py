@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from huashen import config, weights
 from huashen.chat.documents import Passage
 from huashen.chat.e5 import E5, Floats
+from huashen.chat.rerank import Reranker, shipped
 from huashen.errors import MissingWeightsError, OutputError
 from huashen.files import replacing
 from huashen.words import tr
@@ -96,11 +97,13 @@ class Meaning:
         network: what makes them.
         passages: in the order of the answers of `near`.
         kept: a file of vectors made earlier; those that are missing are made, those no longer wanted dropped.
+        reranker: what reads passages together with a question; the one that the package ships when None.
     """
 
-    def __init__(self, network: E5, passages: Sequence[Passage], kept: Path | None = None) -> None:
+    def __init__(self, network: E5, passages: Sequence[Passage], kept: Path | None = None, *, reranker: Reranker | None = None) -> None:
         self._network = network
-        texts = [spelled(passage) for passage in passages]
+        self._reranker = reranker or shipped(network)
+        self._texts = texts = [spelled(passage) for passage in passages]
         keys = [hashlib.sha256(text.encode(errors="replace")).digest()[:16] for text in texts]
         made = _read(kept) if kept else {}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in made}
@@ -131,6 +134,11 @@ class Meaning:
             best[first:past] = np.maximum.reduceat(part, self._starts[first:past] - self._starts[first])
         each: Floats = best @ (weight / weight.sum())
         return self._whole.astype(np.float32) @ _whole(states).astype(np.float32), each
+
+
+    def answers(self, question: str, numbers: Sequence[int]) -> Floats:
+        """Return how well some passages answer, in the order given, as many as could be read (see `huashen.chat.rerank`)."""
+        return self._reranker.answers(question, [self._texts[number] for number in numbers])
 
 
 def _unit(x: NDArray[Any]) -> Floats:

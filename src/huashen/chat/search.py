@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -340,8 +341,20 @@ RANK = (3.71, 6.42, 1.67, 16.30, 1.95, 0.54, -0.59, 0.93, 0.77, -0.39)
 RANK_NEAR = (2.54, 4.43, -0.09, 9.14, 1.23, -0.40, -1.11, 0.10, 0.43, 0.24, 16.47, 20.53)
 
 
-Near = Callable[[str], tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""Tells for a question how near each passage is in meaning, as a whole and word by word."""
+RANK_READ = 1.20
+"""What counts how well a passage answers, when it is read with the question, beside its score so far."""
+READ = 6
+"""Passages that are read together with the question, the best so far, if they are short enough."""
+
+
+class Meant(Protocol):
+    """What is known of what passages mean (see `huashen.chat.meaning`)."""
+
+    def near(self, question: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return how near each passage is to a question in meaning, as a whole and word by word."""
+
+    def answers(self, question: str, numbers: Sequence[int]) -> NDArray[np.float32]:
+        """Return how well some passages answer it, in the order given, as many as could be read; 0: as likely as that none does."""
 
 
 class Index:
@@ -349,14 +362,13 @@ class Index:
 
     Args:
         passages: in any order; equal scores keep it.
-        near: see `huashen.chat.meaning`; without it only words count.
+        meant: what they mean; without it only words count.
     """
 
-    def __init__(self, passages: Sequence[Passage], near: Near | None = None) -> None:
+    def __init__(self, passages: Sequence[Passage], meant: Meant | None = None) -> None:
         self.passages = tuple(passages)
-        self.meant = near is not None
-        """Whether meaning counts beside words."""
-        self._near = near
+        self.meant = meant if self.passages else None
+        """What they mean; None: only words count."""
         self._postings: dict[str, list[tuple[int, float]]] = {}
         lengths = []
         for number, passage in enumerate(self.passages):
@@ -437,7 +449,7 @@ class Index:
                     found.last = place
         strongest = max(1, sum(not unit.weak and not unit.vague for unit in asked))
         highest = self._idf(0)
-        near = self._near(question) if self._near and self.passages else None
+        near = self.meant.near(question) if self.meant else None
         if near is not None:
             for values in near:
                 for number in np.argsort(-values, kind="stable")[:CANDIDATES].tolist():
@@ -454,25 +466,35 @@ class Index:
         """Return the passages that fit best, the best first; none where nothing speaks for any."""
         found = self.weigh(question)
         evidence = found.evidence
-        best = sorted(evidence, key=lambda number: (-evidence[number].score, number))[: max(count, 2)]
+        best = sorted(evidence, key=lambda number: (-evidence[number].score, number))[: max(count, READ)]
+        scores = [evidence[number].score for number in best]
+        read: list[float] = []
+        if self.meant and best:  # the best ones are read once more, together with the question
+            read = self.meant.answers(question, best).tolist()
+            final = [score + RANK_READ * value for score, value in zip(scores, read, strict=False)]
+            order = sorted(range(len(read)), key=lambda place: -final[place]) + list(range(len(read), len(best)))
+            best, scores = [best[place] for place in order], [scores[place] for place in order]
+            read = [read[place] for place in order[: len(read)]]
+        chinese = any(map(_is_chinese, question))
         hits = []
-        for place, number in enumerate(best):
+        for place, number in enumerate(best[:count]):
             here = evidence[number]
-            rival = evidence[best[1]].score if len(best) > 1 and not place else here.score if place else 0.0
             features: tuple[float, ...] = (
                 here.covered / found.whole if found.whole else 0.0,
                 here.exact / found.whole if found.whole else 0.0,
                 (here.literal + here.alike) / max(1, found.asked) / self._idf(0),
                 here.strong / found.strongest,
                 found.unknown,
-                min(2.0, here.score - rival),
+                _ahead(scores, place, 2.0),
                 min(here.strong, 4) / 4,
                 here.kind - found.how,
-            )  # fmt: skip
+            )
             if found.near is not None:
                 features += _standing(found.near, number)
+                features += (read[place], _chance(read, place), _ahead(read, place, 4.0)) if place < len(read) else NOT_READ
+                features += (float(chinese), math.log(1 + len(self.passages[number].text)), math.log(len(self.passages)))
             hits.append(Hit(self.passages[number], here.score, sure(features), features))
-        return hits[:count]
+        return hits
 
     def _partly(self, unit: Unit) -> dict[int, float]:
         """Return the passages that hold some characters of a Chinese word that is nowhere as a whole, with their share of it."""
@@ -496,10 +518,25 @@ def _standing(near: tuple[NDArray[np.float32], NDArray[np.float32]], number: int
     return tuple(values)
 
 
+def _ahead(values: Sequence[float], place: int, most: float) -> float:
+    """Return how far one of some values is ahead of the best other one, `most` at most."""
+    others = [value for other, value in enumerate(values) if other != place]
+    return max(-most, min(most, values[place] - max(others))) if others else most
+
+
+def _chance(read: Sequence[float], place: int) -> float:
+    """Return the logarithm of the chance that this one of what was read answers, and neither another nor none does."""
+    highest = max(0.0, *read)
+    return read[place] - highest - math.log(math.exp(-highest) + sum(math.exp(value - highest) for value in read))
+
+
+NOT_READ = (-10.0, -10.0, -4.0)
+"""What counts as having been read in a passage that was not."""
+
 WEIGHTS = (1.55, 0.26, 0.21, 0.50, 0.65, 0.77, 2.78, 0.00)
 BIAS = -3.25
-WEIGHTS_NEAR = (1.84, -1.86, -0.26, 0.62, 0.01, 0.95, -0.78, -0.02, 8.26, -0.28, 5.83, 0.52)
-BIAS_NEAR = -10.39
+WEIGHTS_NEAR = (2.47, -2.31, 1.31, 0.11, 0.02, 0.50, -0.43, 0.02, 0.89, 0.15, 3.04, 0.10, 0.19, 0.60, 0.17, -0.23, -0.61, 0.83)
+BIAS_NEAR = -4.04
 
 
 def sure(features: Sequence[float]) -> float:

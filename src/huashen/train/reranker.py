@@ -1,0 +1,316 @@
+"""Train the reranker of document search (`huashen.chat.rerank`): does this passage answer this question?
+
+    python -m huashen.train.reranker tests/questions/train -o first.npz
+    python -m huashen.train.reranker tests/questions/more --start first.npz --epochs 1 --rate 3e-5 -o src/huashen/chat/reranker.npz
+
+It begins as multilingual-e5-small, whose upper layers learn to read a question and a passage in one go (cross-encoder; Nogueira & Cho
+2019, arXiv:1901.04085). Each question is shown with the passage that answers it and with passages of the same business that are near to
+it; where none answers, with near ones only, and it has to say that none does. What it learned is written as the difference to E5, in
+steps of which most numbers are a few (see `packed`). A run that was stopped goes on where it was.
+"""
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from huashen import weights
+from huashen.chat import meaning
+from huashen.chat.documents import Passage
+from huashen.chat.e5 import E5, Floats
+from huashen.chat.rerank import Reranker
+from huashen.errors import InputError, MissingWeightsError
+from huashen.files import replacing
+from huashen.words import tr
+
+FROZEN = 4
+"""Lower layers that stay as they are."""
+EPOCHS = 2
+QUESTIONS = 16
+"""Questions of a step."""
+PASSAGES = 4
+"""Passages a question is shown with."""
+NEAREST = 8
+"""Of how many near ones those that do not answer are drawn; the nearest is always there."""
+RATE = 6e-5
+END = 5
+"""What the end learns faster than the layers."""
+WARM = 0.08
+"""Share of the steps in which the rate rises."""
+_GROUPS = 6
+"""Pairs of like length that go through the network together."""
+_KEEP = 100
+"""Steps between two notes of where it is."""
+STEP = 0.5
+"""What differences are rounded to, in standard deviations of those of an output."""
+FARTHEST = 7
+"""The largest rounded difference."""
+
+
+@dataclass
+class Business:
+    """Passages and questions of one made-up business."""
+
+    name: str
+    passages: list[Passage]
+    questions: list[tuple[str, frozenset[int]]]
+    """With the numbers of the passages that answer; none: it has no answer."""
+
+
+def businesses(paths: Sequence[Path]) -> list[Business]:
+    """Read businesses from files of lines: = business, # heading, a passage, ? question about it, ! question that nothing answers.
+
+    Raises:
+        InputError: a file cannot be read, or holds something before its first business.
+    """
+    found: list[Business] = []
+    for path in paths:
+        heading = ""
+        try:
+            lines = path.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(tr(f"{path} cannot be read: {error}", f"无法读取 {path}：{error}")) from error
+        for number, line in enumerate(lines, 1):
+            kind, rest = line[:2], line[2:]
+            if kind == "= ":
+                found.append(Business(f"{path.stem}-{rest}", [], []))
+                heading = ""
+            elif not line.strip():
+                continue
+            elif not found or (kind == "? " and not found[-1].passages):
+                raise InputError(tr(
+                    f"{path}, line {number}: no business or passage above it", f"{path} 第 {number} 行：上面没有商家或段落",
+                ))  # fmt: skip
+            elif kind == "# ":
+                heading = rest
+            elif kind == "? ":
+                found[-1].questions.append((rest, frozenset([len(found[-1].passages) - 1])))
+            elif kind == "! ":
+                found[-1].questions.append((rest, frozenset()))
+            else:
+                found[-1].passages.append(Passage("guide.md", heading, heading, "", line))
+    return found
+
+
+class Layer(nn.Module):
+    """A layer of the network, from its matrices as `E5` holds them."""
+
+    def __init__(self, values: Sequence[Floats], heads: int, epsilon: float) -> None:
+        super().__init__()
+        self.values = nn.ParameterList(nn.Parameter(torch.tensor(np.array(value.T, order="C"))) for value in values)
+        self._heads, self._epsilon = heads, epsilon
+
+    def forward(self, x: Tensor, away: Tensor) -> Tensor:
+        """Return the states after this layer, (pairs, tokens, width)."""
+        qkv, qkv_b, out, out_b, ln, ln_b, wide, wide_b, back, back_b, last, last_b = self.values
+        b, t, n = x.shape
+        q, k, v = functional.linear(x, qkv, qkv_b).view(b, t, 3, self._heads, n // self._heads).permute(2, 0, 3, 1, 4)
+        seen = torch.softmax(q @ k.transpose(2, 3) * (n // self._heads) ** -0.5 + away, -1).to(v.dtype)
+        mixed = (seen @ v).transpose(1, 2).reshape(b, t, n)
+        x = functional.layer_norm(x + functional.linear(mixed, out, out_b), (n,), ln, ln_b, self._epsilon)
+        more = functional.gelu(functional.linear(x, wide, wide_b), approximate="tanh")
+        return functional.layer_norm(x + functional.linear(more, back, back_b), (n,), last, last_b, self._epsilon)
+
+
+class Net(nn.Module):
+    """The network: pairs of a question and a passage to how well the second answers the first; 0: as likely as that nothing does."""
+
+    def __init__(self, base: E5) -> None:
+        super().__init__()
+        self._base = base
+        layers = [Layer(values, base.heads, base.epsilon) for values in base.stack]
+        self.lower = nn.ModuleList(layers[:FROZEN]).requires_grad_(False)
+        self.layers = nn.ModuleList(layers[FROZEN:])
+        self.precision = torch.bfloat16
+        """What the layers compute in; the difference to float32 is far below that of rounding what was learned."""
+        self.final = nn.Linear(2 * base.width, base.width)
+        self.end = nn.Linear(base.width, 1)
+
+    def forward(self, pairs: Sequence[Sequence[int]]) -> Tensor:
+        """Return a number for each pair."""
+        first, there = self._base.begun(pairs)
+        x, mask = torch.tensor(first), torch.tensor(there)
+        away = ((mask - 1) * 1e9)[:, None, None].to(self.precision)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == torch.bfloat16):
+            x = x.to(self.precision)
+            with torch.no_grad():
+                for layer in self.lower:
+                    x = layer(x, away)
+            for layer in self.layers:
+                x = layer(x, away)
+        x = x.float()
+        mean = (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        made: Tensor = self.end(torch.tanh(self.final(torch.cat([x[:, 0], mean], -1))))[:, 0]
+        return made
+
+
+class Read:
+    """A business as the network reads it."""
+
+    def __init__(self, business: Business, base: E5) -> None:
+        asked = [f"query: {question}" for question, _ in business.questions]
+        told = [f"passage: {meaning.spelled(passage)}" for passage in business.passages]
+        self.asked, self.told = [base.tokens(text) for text in asked], [base.tokens(text) for text in told]
+        means = [np.stack([states.mean(0) / np.linalg.norm(states.mean(0)) for states in base.states(texts)]) for texts in (asked, told)]
+        self.nearest = np.argsort(-(means[0] @ means[1].T), axis=1, kind="stable")
+        self.right = [sorted(answers) for _, answers in business.questions]
+
+    def shown(self, row: int, chance: random.Random) -> tuple[list[list[int]], int]:
+        """Return the pairs of a question, and which of them is right (their number: none is)."""
+        right = self.right[row][:1]
+        others = [number for number in self.nearest[row].tolist() if number not in self.right[row]][:NEAREST]
+        drawn = others[:1] + chance.sample(others[1:], min(len(others[1:]), PASSAGES - 1 - len(right)))
+        return [self._pair(row, number) for number in right + drawn], 0 if right else len(drawn)
+
+    def _pair(self, row: int, number: int) -> list[int]:
+        asked, told = self.asked[row], self.told[number]
+        return [*asked, asked[-1], *told[1:]]
+
+
+def score(net: Net, pairs: Sequence[Sequence[int]]) -> Tensor:
+    """Return what the network says of each pair; pairs of like length go through it together."""
+    order = np.array(sorted(range(len(pairs)), key=lambda k: len(pairs[k])))
+    groups = [group for group in np.array_split(order, _GROUPS) if len(group)]
+    made = torch.cat([net([pairs[k] for k in group]) for group in groups])
+    return made[torch.tensor(np.argsort(order))]
+
+
+def begun(base: E5, start: Path | None = None) -> Net:
+    """Return the network as E5 is, or as it was written before.
+
+    Raises:
+        UnreadableError: what was written does not belong to `base`, or is broken.
+    """
+    net = Net(base)
+    if start is not None:
+        before = Reranker(base, start)
+        with torch.no_grad():
+            for layer, values in zip(net.layers, before.stack[FROZEN:], strict=True):
+                for value, was in zip(layer.values, values, strict=True):  # type: ignore[call-overload, arg-type]
+                    value.copy_(torch.tensor(was.T.copy()))
+            for part, (weight, bias) in ((net.final, before.final), (net.end, before.end)):
+                part.weight.copy_(torch.tensor(weight.T.copy()))
+                part.bias.copy_(torch.tensor(bias))
+    return net
+
+
+def trained(
+    reads: Sequence[Read], base: E5, kept: Path, *, start: Path | None = None, epochs: int = EPOCHS, rate: float = RATE, seed: int = 0,
+) -> Net:  # fmt: skip
+    """Train on all questions.
+
+    Args:
+        reads: the businesses.
+        base: what it begins as, and is written as a difference to.
+        kept: holds where it is, and is gone on from when it is there; whoever has the result may remove it.
+        start: what was trained before.
+        epochs: rounds over the questions.
+        rate: the highest learning rate of the layers; that of the end is five times as high.
+        seed: of what is drawn.
+    """
+    torch.manual_seed(seed)
+    net = begun(base, start)
+    questions = [(k, row) for k, read in enumerate(reads) for row in range(len(read.right))]
+    each = len(questions) // QUESTIONS
+    steps = each * epochs
+    learned = [value for value in net.parameters() if value.requires_grad]
+    ends = {"params": [*net.final.parameters(), *net.end.parameters()], "lr": END * rate}
+    optimiser = torch.optim.AdamW([{"params": list(net.layers.parameters()), "lr": rate}, ends], weight_decay=0.01)
+    falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda at: min((at + 1) / (WARM * steps), max(0.02, 1 - at / steps)))
+    at = 0
+    if kept.exists():
+        state = torch.load(kept, weights_only=True)
+        net.load_state_dict(state["net"])
+        optimiser.load_state_dict(state["optimiser"])
+        falling.load_state_dict(state["rate"])
+        at = state["at"]
+    began, losses = time.monotonic(), []
+    for step in range(at, steps):
+        chance = random.Random(f"{seed} {step}")
+        order = random.Random(f"{seed} epoch {step // each}").sample(questions, len(questions))
+        shown = [reads[k].shown(row, chance) for k, row in order[step % each * QUESTIONS :][:QUESTIONS]]
+        scores = score(net, [pair for pairs, _ in shown for pair in pairs])
+        rows = [torch.cat([row, torch.zeros(1)]) for row in torch.split(scores, [len(pairs) for pairs, _ in shown])]
+        loss = torch.stack([functional.cross_entropy(row, torch.tensor(right)) for row, (_, right) in zip(rows, shown, strict=True)]).mean()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(learned, 1.0)
+        optimiser.step()
+        falling.step()
+        losses.append(loss.item())
+        if not (step + 1) % 25:
+            left = (time.monotonic() - began) / (step + 1 - at) * (steps - step - 1)
+            say(f"step {step + 1} of {steps}, loss {sum(losses[-25:]) / 25:.3f}, {left / 60:.0f} min to go")
+        if not (step + 1) % _KEEP and step + 1 < steps:
+            state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "rate": falling.state_dict(), "at": step + 1}
+            with replacing(kept) as beside:
+                torch.save(state, beside)
+    return net
+
+
+def packed(net: Net, base: E5) -> dict[str, NDArray[Any]]:
+    """Return what the network learned, small: matrices as rounded differences to E5, each output with its step, the rest as it is.
+
+    Of a matrix (in, out): whole numbers from -7 to 7, and a step for each output. Differences are nearly normal, so half a standard
+    deviation as a step costs 2 % of their energy, and a deflated file some three bits a number.
+    """
+    made: dict[str, NDArray[Any]] = {}
+    for k, (layer, before) in enumerate(zip(net.layers, base.stack[FROZEN:], strict=True)):
+        for place, (value, was) in enumerate(zip(layer.values, before, strict=True)):  # type: ignore[call-overload, arg-type]
+            difference = value.detach().numpy().T - was
+            if difference.ndim == 1:
+                made[f"{k}.{place}"] = difference.astype(np.float16)
+                continue
+            step = (STEP * difference.std(0) + 1e-12).astype(np.float16)
+            step = np.maximum(step, np.float16(6e-8))
+            made[f"{k}.{place}"] = np.clip(np.round(difference / step.astype(np.float32)), -FARTHEST, FARTHEST).astype(np.int8)
+            made[f"{k}.{place}.step"] = step
+    for name in ("final", "end"):
+        part = getattr(net, name)
+        made[name] = part.weight.detach().numpy().T.astype(np.float16)
+        made[f"{name}.bias"] = part.bias.detach().numpy().astype(np.float16)
+    return made
+
+
+def say(words: str) -> None:
+    """Tell how far it is."""
+    sys.stderr.write(f"{words}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, and write what was learned."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("questions", type=Path, help="a folder of .txt files of businesses")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="what was trained before; it goes on from there, with these questions")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    base = meaning.network()
+    if base is None:
+        raise MissingWeightsError(tr(f"run: huashen weights get {meaning.CARD}", f"请运行：huashen weights get {meaning.CARD}"))
+    every = businesses(sorted(options.questions.glob("*.txt")))
+    reads = [Read(business, base) for business in every]
+    say(f"{len(every)} businesses, {sum(len(read.right) for read in reads)} questions, base {weights.card(meaning.CARD).file}")
+    kept = options.output.with_suffix(".partial")
+    net = trained(reads, base, kept, start=options.start, epochs=options.epochs, rate=options.rate)
+    with replacing(options.output) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, **packed(net, base))  # type: ignore[arg-type]
+    kept.unlink(missing_ok=True)
+    say(f"{options.output} {options.output.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""The reranker: what it learns, what of it is kept, and what NumPy makes of that."""
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import toy_e5
+from huashen.chat import rerank
+from huashen.chat.e5 import E5
+from huashen.errors import InputError, UnreadableError
+
+torch = pytest.importorskip("torch", reason="wants torch: pip install 'huashen[train]'")
+
+from huashen.train import reranker as training  # noqa: E402
+
+TOLD = ["abab ab", "ca ca", "ba a", "aba c", "c", "ca ba", "a", "bab"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> E5:
+    path = tmp_path_factory.mktemp("e5") / "tiny.bin"
+    toy_e5.write(path)
+    return E5(path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short() -> Iterator[None]:
+    """Of the tiny network's two layers one learns, and fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("FROZEN", 1), ("END", 1), ("_KEEP", 10)):
+            patch.setattr(training, name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def reads(base: E5, tmp_path_factory: pytest.TempPathFactory) -> list[training.Read]:
+    """Businesses where what is asked is answered by the passage with "我们", and nothing answers "c c c"."""
+    lines = []
+    for number in range(8):
+        lines += [f"= business {number}", *random.Random(number).sample(TOLD, 5), "我们 ca" if number % 2 else "ab 我们"]
+        lines += ["? ab ab", "? ba", "? ca a", "! c c c", "! c c c c"]
+    path = tmp_path_factory.mktemp("questions") / "made.txt"
+    path.write_text("\n".join(lines), "utf-8")
+    return [training.Read(business, base) for business in training.businesses([path])]
+
+
+@pytest.fixture(scope="module")
+def learned(base: E5, reads: list[training.Read], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return training.trained(reads, base, tmp_path_factory.mktemp("net") / "kept", epochs=160, rate=1e-2)
+
+
+def pairs_of(base: E5, question: str, told: Sequence[str]) -> list[list[int]]:
+    asked = base.tokens(f"query: {question}")
+    return [[*asked, asked[-1], *base.tokens(f"passage: {text}")[1:]] for text in told]
+
+
+def test_it_learns_which_passage_answers_and_that_none_does(base: E5, learned: Any) -> None:
+    with torch.no_grad():
+        right, *wrong = training.score(learned, pairs_of(base, "ab ab", ["我们 ca", *TOLD])).tolist()
+        none = training.score(learned, pairs_of(base, "c c c", ["我们 ca", *TOLD])).tolist()
+    assert right > 0 > max(*wrong, *none)
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(base: E5, reads: list[training.Read], tmp_path: Path,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    whole = training.trained(reads, base, tmp_path / "whole", epochs=12, rate=1e-2)
+
+    class StoppedError(Exception):
+        pass
+
+    real, steps = training.score, []
+
+    def stopping(net: Any, pairs: Sequence[Sequence[int]]) -> Any:
+        steps.append(1)
+        if len(steps) == 15:
+            raise StoppedError
+        return real(net, pairs)
+
+    monkeypatch.setattr(training, "score", stopping)
+    with pytest.raises(StoppedError):
+        training.trained(reads, base, tmp_path / "half", epochs=12, rate=1e-2)
+    monkeypatch.setattr(training, "score", real)
+    assert (tmp_path / "half").exists()
+    again = training.trained(reads, base, tmp_path / "half", epochs=12, rate=1e-2)
+    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_numpy_gives_the_numbers_of_torch(base: E5, tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    net = training.Net(base)
+    with torch.no_grad():
+        for value in net.layers.parameters():
+            value += 0.1 * torch.randn_like(value)
+        net.end.weight *= 20
+    net.precision = torch.float32
+    made = training.packed(net, base)
+    np.savez_compressed(tmp_path / "learned.npz", **made)
+    with torch.no_grad():
+        for place, was in enumerate(base.stack[1]):  # the network as it is after rounding
+            rounded = made[f"0.{place}"].astype(np.float32) * made.get(f"0.{place}.step", np.float32(1))
+            value = net.layers[0].values[place]
+            lost = rounded.T - (value.numpy() - was.T)
+            assert (lost**2).sum() < 0.05 * ((value.numpy() - was.T) ** 2).sum() + 1e-6
+            value.copy_(torch.tensor(np.array((was + rounded).T, order="C")))
+        told = [*TOLD, "我们 ab", "ab 我们 ca"]
+        expected = training.score(net, pairs_of(base, "ab ca", told)).numpy()
+    assert expected.std() > 0.01
+    got = rerank.Reranker(base, tmp_path / "learned.npz").answers("ab ca", told)
+    np.testing.assert_allclose(got, expected, atol=2e-3)
+
+
+def test_it_goes_on_from_what_was_written(base: E5, learned: Any, tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "first.npz", **training.packed(learned, base))
+    np.savez_compressed(tmp_path / "again.npz", **training.packed(training.begun(base, tmp_path / "first.npz"), base))
+    first, again = (rerank.Reranker(base, tmp_path / f"{name}.npz").answers("ab ca", [*TOLD, "我们 ca"]) for name in ("first", "again"))
+    assert np.corrcoef(first, again)[0, 1] > 0.9  # rounded twice
+
+
+def test_what_it_reads_for_a_question_is_limited(base: E5, reads: list[training.Read], tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "learned.npz", **training.packed(training.Net(base), base))
+    network = rerank.Reranker(base, tmp_path / "learned.npz")
+    long = "abc " * 200
+    assert len(network.answers("ab", [long] * 9)) == rerank.TOKENS // len([*base.tokens("query: ab"), *base.tokens(f"passage: {long}")])
+    assert len(network.answers(long * 9, [long])) == 1
+    np.testing.assert_allclose(network.answers("ab", ["ca", long, "ab"])[[0, 2]], network.answers("ab", ["ca", "ab"]), atol=1e-4)
+
+
+@pytest.mark.parametrize("change", [lambda made: made.pop("final"), lambda made: made.update({"0.0": np.zeros((3, 3), np.int8)})])
+def test_another_or_a_broken_file_is_said_to_be_one(base: E5, tmp_path: Path, change: Any) -> None:
+    made = training.packed(training.Net(base), base)
+    change(made)
+    np.savez_compressed(tmp_path / "x.npz", **made)
+    with pytest.raises(UnreadableError, match=r"x\.npz is not a reranker"):
+        rerank.Reranker(base, tmp_path / "x.npz")
+    (tmp_path / "x.npz").write_bytes(b"PK nothing")
+    with pytest.raises(UnreadableError, match=r"x\.npz is not a reranker"):
+        rerank.Reranker(base, tmp_path / "x.npz")
+
+
+def test_questions_without_a_passage_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("= shop\n? where?\n", "utf-8")
+    with pytest.raises(InputError, match="line 2"):
+        training.businesses([tmp_path / "a.txt"])
+    with pytest.raises(InputError, match="cannot be read"):
+        training.businesses([tmp_path / "missing.txt"])
+
+
