@@ -33,7 +33,10 @@ def short() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("FROZEN", 1), ("END", 1), ("_KEEP", 10)):
             patch.setattr(training, name, value)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # several wait for each other where other programs are at work
         yield
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -148,5 +151,8 @@ def test_questions_without_a_passage_are_refused(tmp_path: Path) -> None:
         training.businesses([tmp_path / "a.txt"])
     with pytest.raises(InputError, match="cannot be read"):
         training.businesses([tmp_path / "missing.txt"])
-
-
+    with pytest.raises(SystemExit, match=r"holds no \.txt file"):
+        training.main([str(tmp_path / "none"), "-o", str(tmp_path / "x.npz")])
+    with pytest.raises(SystemExit, match="line 2"):
+        training.main([str(tmp_path), "-o", str(tmp_path / "x.npz")])
+    assert not (tmp_path / "x.npz").exists()

@@ -38,11 +38,9 @@ class Reranker:
         self._base = base
         try:
             if learned is None:
-                with resources.as_file(resources.files("huashen").joinpath("chat/reranker.npz")) as path, np.load(path) as arrays:
-                    self._read(dict(arrays))
-            else:
-                with np.load(learned) as arrays:
-                    self._read(dict(arrays))
+                learned = Path(str(resources.files("huashen").joinpath("chat/reranker.npz")))
+            with np.load(learned) as arrays:
+                self._read(dict(arrays))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UnreadableError(tr(
                 f"{learned} is not a reranker for this network ({error})", f"{learned} 不是适用于该网络的重排模型（{error}）",

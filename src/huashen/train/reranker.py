@@ -29,7 +29,7 @@ from huashen.chat import meaning
 from huashen.chat.documents import Passage
 from huashen.chat.e5 import E5, Floats
 from huashen.chat.rerank import Reranker
-from huashen.errors import InputError, MissingWeightsError
+from huashen.errors import HuashenError, InputError, MissingWeightsError
 from huashen.files import replacing
 from huashen.words import tr
 
@@ -235,9 +235,11 @@ def trained(
         falling.load_state_dict(state["rate"])
         at = state["at"]
     began, losses = time.monotonic(), []
+    order: list[tuple[int, int]] = []
     for step in range(at, steps):
+        if not order or not step % each:
+            order = random.Random(f"{seed} epoch {step // each}").sample(questions, len(questions))
         chance = random.Random(f"{seed} {step}")
-        order = random.Random(f"{seed} epoch {step // each}").sample(questions, len(questions))
         shown = [reads[k].shown(row, chance) for k, row in order[step % each * QUESTIONS :][:QUESTIONS]]
         scores = score(net, [pair for pairs, _ in shown for pair in pairs])
         rows = [torch.cat([row, torch.zeros(1)]) for row in torch.split(scores, [len(pairs) for pairs, _ in shown])]
@@ -298,18 +300,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
+    try:
+        made(options.questions, options.output, start=options.start, epochs=options.epochs, rate=options.rate)
+    except HuashenError as error:
+        raise SystemExit(str(error)) from error
+
+
+def made(questions: Path, output: Path, *, start: Path | None, epochs: int, rate: float) -> None:
+    """Train on a folder of questions and write what was learned (see `trained`).
+
+    Raises:
+        InputError: there are no businesses in the folder.
+        MissingWeightsError: E5 is not here.
+    """
+    every = businesses(sorted(questions.glob("*.txt")))
+    if not every:
+        raise InputError(tr(f"{questions} holds no .txt file of businesses", f"{questions} 中没有商家的 .txt 文件"))
     base = meaning.network()
     if base is None:
         raise MissingWeightsError(tr(f"run: huashen weights get {meaning.CARD}", f"请运行：huashen weights get {meaning.CARD}"))
-    every = businesses(sorted(options.questions.glob("*.txt")))
     reads = [Read(business, base) for business in every]
     say(f"{len(every)} businesses, {sum(len(read.right) for read in reads)} questions, base {weights.card(meaning.CARD).file}")
-    kept = options.output.with_suffix(".partial")
-    net = trained(reads, base, kept, start=options.start, epochs=options.epochs, rate=options.rate)
-    with replacing(options.output) as beside, beside.open("wb") as file:
+    kept = output.with_suffix(".partial")
+    net = trained(reads, base, kept, start=start, epochs=epochs, rate=rate)
+    with replacing(output) as beside, beside.open("wb") as file:
         np.savez_compressed(file, **packed(net, base))  # type: ignore[arg-type]
     kept.unlink(missing_ok=True)
-    say(f"{options.output} {options.output.stat().st_size} bytes")
+    say(f"{output} {output.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
