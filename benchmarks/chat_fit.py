@@ -1,4 +1,4 @@
-"""Fit what the document search needs: how sure of an answer we are, and what it stands on. Needs the weights; --first torch too.
+"""Fit what the document search needs: how sure of an answer we are, and what it stands on. Needs torch and the weights.
 
     python benchmarks/chat_fit.py             # numbers of questions that nothing learned from, then the constants for search.py
     python benchmarks/chat_fit.py --first     # the first search: cross-validated numbers, then the constants for search.py
