@@ -1,16 +1,21 @@
 """Fit what the document search needs: how sure of an answer we are, and what it stands on. Needs torch and the weights.
 
     python benchmarks/chat_fit.py             # numbers of questions that nothing learned from, then the constants for search.py
+    python benchmarks/chat_fit.py --reading   # the same without sentence embeddings, for English
+    python benchmarks/chat_fit.py --passages  # also what comes of it for the businesses of tests/questions/fit
     python benchmarks/chat_fit.py --first     # the first search: cross-validated numbers, then the constants for search.py
     python benchmarks/chat_fit.py --first --write   # also writes src/huashen/chat/head.npz
 
 The first search (the maps in head.npz, the ranking, the search by words alone) learns from the businesses of tests/questions/dev and of the
-files FIRST of tests/questions/train, three parts in turn unseen. The reranker learned from all of train (`huashen.train.reranker`). How
-sure an answer is, is fitted to tests/questions/fit, from which neither learned, and to the whole documents of DOCUMENTS, which are more
-like what people have, cross-validated: a fifth of the businesses at a time unseen. Nothing learns from tests/questions/test.
+files FIRST of tests/questions/train, three parts in turn unseen. The rerankers learned from others (`huashen.train.reranker`). How
+sure an answer is, is fitted to the whole documents of DOCUMENTS, from which no reranker learned, cross-validated: a fifth of the businesses
+at a time unseen. Each question that has an answer is asked twice, the second time with the passage that answers it taken out; without
+that, how a question is asked tells too much of whether it has an answer. Nothing learns from tests/questions/test, blind and fit.
 """
 
 import argparse
+import functools
+import itertools
 import random
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from chat import QUESTIONS, asked
+from chat import QUESTIONS, asked, without
 
 from huashen.chat import meaning, search
 from huashen.chat.documents import passages
@@ -29,8 +34,6 @@ SIZE = 128
 PARTS = 3
 FIFTHS = 5
 DOCUMENTS = ("dev", "natural", "held", "fresh")
-COUNTS = 4.0
-"""What a question about whole documents counts beside one about a made-up list of passages."""
 FIRST = ("en", "en-1", "en-2", "zh", "zh-1")
 
 
@@ -148,7 +151,7 @@ def ranking(sets: Sequence[tuple[torch.Tensor, torch.Tensor]], ridge: float) -> 
     return (weights / scale).detach()
 
 
-def logistic(x: torch.Tensor, y: torch.Tensor, ridge: float, counted: torch.Tensor) -> tuple[torch.Tensor, float]:
+def logistic(x: torch.Tensor, y: torch.Tensor, ridge: float) -> tuple[torch.Tensor, float]:
     """Fit a logistic regression."""
     mean, scale = x.mean(0), x.std(0) + 1e-6
     weights = torch.zeros(x.shape[1] + 1, requires_grad=True)
@@ -156,7 +159,7 @@ def logistic(x: torch.Tensor, y: torch.Tensor, ridge: float, counted: torch.Tens
 
     def loss() -> torch.Tensor:
         steps.zero_grad()
-        total = torch.nn.functional.binary_cross_entropy_with_logits((x - mean) / scale @ weights[:-1] + weights[-1], y, counted)
+        total = torch.nn.functional.binary_cross_entropy_with_logits((x - mean) / scale @ weights[:-1] + weights[-1], y)
         total = total + ridge * (weights[:-1] ** 2).sum()
         total.backward()
         return total
@@ -170,6 +173,8 @@ def main() -> None:
     """Fit, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--first", action="store_true", help="the first search")
+    parser.add_argument("--reading", action="store_true", help="without sentence embeddings")
+    parser.add_argument("--passages", action="store_true", help="measure tests/questions/fit too")
     parser.add_argument("--write", action="store_true", help="with --first: write head.npz, fitted on all")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     options = parser.parse_args()
@@ -180,7 +185,7 @@ def main() -> None:
     if options.first:
         first(network, write=options.write)
     else:
-        second(options.jobs)
+        second(options.jobs, near=not options.reading, also=options.passages)
 
 
 def first(network: meaning.E5, *, write: bool) -> None:
@@ -206,29 +211,33 @@ def first(network: meaning.E5, *, write: bool) -> None:
 
 
 class Told:
-    """What passages mean, with what has been read of them kept."""
+    """What is known of passages, with what has been asked kept."""
 
-    def __init__(self, business: Business, network: meaning.E5) -> None:
-        self._meaning = meaning.Meaning(network, business.passages)
-        self._near: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self._answers: dict[str, np.ndarray] = {}
+    def __init__(self, known: search.Meant) -> None:
+        self._meaning: search.Meant | None = known
+        self._near: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
+        self._answers: dict[tuple[str, int], float] = {}
 
-    def near(self, question: str) -> tuple[np.ndarray, np.ndarray]:
-        if question not in self._near:
+    def near(self, question: str) -> tuple[np.ndarray, np.ndarray] | None:
+        if question not in self._near and self._meaning is not None:
             self._near[question] = self._meaning.near(question)
         return self._near[question]
 
     def answers(self, question: str, numbers: Sequence[int]) -> np.ndarray:
-        if question not in self._answers:
-            self._answers[question] = self._meaning.answers(question, numbers)
-        return self._answers[question]
+        new = [number for number in numbers if (question, number) not in self._answers]
+        if new and self._meaning is not None:
+            read = self._meaning.answers(question, new).tolist()
+            self._answers |= {(question, number): value for number, value in zip(new, read, strict=False)}
+        known = itertools.takewhile(lambda number: (question, number) in self._answers, numbers)
+        return np.array([self._answers[question, number] for number in known], np.float32)
 
 
-def told(business: Business) -> tuple[list[tuple[list[tuple[float, float]], list[bool]]], search.Index]:
+def told(business: Business, near: bool = True) -> tuple[list[tuple[list[tuple[float, float]], list[bool]]], search.Index]:
     """Return for each question what speaks for the passages that were read, and which are right; and the index, which has all read."""
     network = meaning.network()
     assert network is not None
-    index = search.Index(business.passages, Told(business, network))
+    known = meaning.Meaning(network, business.passages) if near else meaning.Reading(business.passages)
+    index = search.Index(business.passages, Told(known))
     found = []
     for question, answers in business.questions:
         evidence = index.weigh(question).evidence
@@ -236,31 +245,52 @@ def told(business: Business) -> tuple[list[tuple[list[tuple[float, float]], list
         read = index.meant.answers(question, best).tolist() if index.meant else []
         rows = [(evidence[number].score, value) for number, value in zip(best, read, strict=False)]
         found.append((rows, [number in answers for number in best[: len(rows)]]))
+        if answers:
+            without(index, answers).search(question, count=1)  # what it reads is kept
     index.meant._meaning = None  # type: ignore[union-attr]  # all that is needed of it has been kept
     return found, index
 
 
-def second(jobs: int) -> None:
-    """Fit the ranking of what was read, and how sure one is of it; print both and what comes of them."""
+def second(jobs: int, *, near: bool, also: bool) -> None:
+    """Fit the ranking of what was read, and how sure one is of it; print both and what comes of them.
+
+    Args:
+        jobs: processes.
+        near: with sentence embeddings; without, only English can be read.
+        also: measure lists of passages too, to which nothing is fitted.
+    """
     every = [business for name in DOCUMENTS for business in documents(name)]
     whole = len(every)
-    every += businesses(sorted((QUESTIONS / "fit").glob("*.txt")))
+    every += businesses(sorted((QUESTIONS / "fit").glob("*.txt"))) if also else []
+    if not near:
+        every = [business for business in every if business.name.startswith("en")]
+        whole = sum(" of " in business.name for business in every)
     with ProcessPoolExecutor(jobs) as pool:
-        made = list(pool.map(told, every))
-    sets = [(torch.tensor(rows), torch.tensor(right)) for found, _ in made for rows, right in found if any(right)]
+        made = list(pool.map(functools.partial(told, near=near), every))
+    sets = [(torch.tensor(rows), torch.tensor(right)) for found, _ in made[:whole] for rows, right in found if any(right)]
     weights = ranking(sets, 1e-4)
-    search.RANK_READ = float(weights[1] / weights[0])
+    trust = "RANK_READ_NEAR" if near else "RANK_READ"
+    setattr(search, trust, float(weights[1] / weights[0]))
     search.sure = lambda features: 0.0  # not known yet
     rows = []
     for k, (business, (_, index)) in enumerate(zip(every, made, strict=True)):
         for question, answers in business.questions:
-            hit = next(iter(index.search(question, count=1)))
             kind = f"{business.name[:2]} {'documents' if k < whole else 'passages'}"
-            rows.append((k, kind, bool(answers), index.passages.index(hit.passage) in answers, hit.features))
-    share = sum(any(right) for found, _ in made for _, right in found) / sum(row[2] for row in rows)
+            hit = next(iter(index.search(question, count=1)), None)
+            first = hit is not None and index.passages.index(hit.passage) in answers
+            rows.append((k, kind, "known" if answers else "unknown", first, _features(hit, near=near)))
+            if answers:
+                hit = next(iter(without(index, answers).search(question, count=1)), None)
+                rows.append((k, kind, "taken out", False, _features(hit, near=near)))
+    share = sum(any(right) for found, _ in made for _, right in found) / sum(row[2] == "known" for row in rows)
     print(f"{len(every)} businesses; of the questions that have an answer it is among what was read of {share:.1%}\n"
-          f"RANK_READ = {search.RANK_READ:.2f}")  # fmt: skip
-    sureness(rows, "_NEAR", FIFTHS, [COUNTS if row[0] < whole else 1.0 for row in rows])
+          f"{trust} = {getattr(search, trust):.2f}")  # fmt: skip
+    sureness(rows, "_NEAR" if near else "_READ", FIFTHS, whole)
+
+
+def _features(hit: search.Hit | None, *, near: bool) -> tuple[float, ...]:
+    """Return what a hit is judged by; nothing where there is none, or its question is not taken for English."""
+    return hit.features if hit and (near or hit.by == "reading") else ()
 
 
 class Known:
@@ -300,14 +330,15 @@ def fit(every: Sequence[Business], near: Sequence[tuple[np.ndarray, np.ndarray]]
             for question, answers in every[k].questions:
                 hit = next(iter(indexes[k].search(question, count=1)), None)
                 first = hit is not None and indexes[k].passages.index(hit.passage) in answers
-                rows.append((k, every[k].name[:2], bool(answers), first, hit.features if hit else ()))
+                rows.append((k, every[k].name[:2], "known" if answers else "unknown", first, hit.features if hit else ()))
     final = ranking([s for of in sets for s in of], 1e-3)
     print(f"RANK{name} = {shown(final)}", flush=True)
     if near is None:
         sureness(rows, name)
     else:
         for lang in ("en", "zh"):
-            print(f"{lang} first {np.mean([row[3] for row in rows if row[1] == lang and row[2]]):.1%}", flush=True)
+            right = [row[3] for row in rows if row[1:3] == (lang, "known")]
+            print(f"{lang} first {np.mean(right):.1%}", flush=True)
 
 
 def shown(values: torch.Tensor) -> str:
@@ -315,20 +346,29 @@ def shown(values: torch.Tensor) -> str:
     return "(" + ", ".join(f"{number:.2f}" for number in values.tolist()) + ")"
 
 
-Row = tuple[int, str, bool, bool, tuple[float, ...]]
-"""Number of the business, kind of question, whether it has an answer, whether what was found is right, and what that is judged by."""
+Row = tuple[int, str, str, bool, tuple[float, ...]]
+"""Number of the business, kind of question, whether its answer is there ("known"), was never ("unknown") or has been taken out, whether
+what was found is right, and what that is judged by."""
 
 
-def sureness(rows: list[Row], name: str, parts: int = PARTS, counts: Sequence[float] | None = None) -> None:
-    """Fit how sure one is; print cross-validated numbers of each kind, and the constants. Counts: what a row counts, 1 each when None."""
+def sureness(rows: list[Row], name: str, parts: int = PARTS, fitted: int | None = None) -> None:
+    """Fit how sure one is; print cross-validated numbers of each kind, and the constants.
+
+    Args:
+        rows: questions.
+        name: of the constants.
+        parts: in turn unseen.
+        fitted: so many businesses are fitted to; the others are only measured. All when None.
+    """
     size = len(next(row[4] for row in rows if row[4]))
     x = torch.tensor([row[4] or (0.0,) * size for row in rows])  # nothing found: nothing speaks for it
-    known, y = torch.tensor([row[2] for row in rows]), torch.tensor([float(row[3]) for row in rows])
-    counted = torch.tensor(counts) if counts else torch.ones(len(rows))
+    known, unknown, taken = (torch.tensor([row[2] == state for row in rows]) for state in ("known", "unknown", "taken out"))
+    y = torch.tensor([float(row[3]) for row in rows])
     sure = torch.zeros(len(rows))
+    learns = torch.tensor([fitted is None or row[0] < fitted for row in rows])
     held = torch.tensor([row[0] % parts for row in rows])
     for part in range(parts):
-        weights, bias = logistic(x[held != part], y[held != part], 1e-3, counted[held != part])
+        weights, bias = logistic(x[learns & (held != part)], y[learns & (held != part)], 1e-3)
         sure[held == part] = torch.sigmoid(x[held == part] @ weights + bias)
     for kind in sorted({row[1] for row in rows}):
         mine = torch.tensor([row[1] == kind for row in rows])
@@ -336,10 +376,10 @@ def sureness(rows: list[Row], name: str, parts: int = PARTS, counts: Sequence[fl
         for threshold in np.arange(0.3, 0.91, 0.05).tolist():
             said = sure >= threshold
             right, wrong = (y * said)[mine & known].mean(), ((1 - y) * said)[mine & known].mean()
-            refused = 1 - said[mine & ~known].float().mean()
+            refused, gone = (1 - said[mine & which].float().mean() for which in (unknown, taken))
             print(f"{name or 'words'} {kind} first {first:.1%} at {threshold:.2f}: right {right:.1%} wrong {wrong:.1%} "
-                  f"refused {refused:.1%} of {int((mine & ~known).sum())}", flush=True)  # fmt: skip
-    weights, bias = logistic(x, y, 1e-3, counted)
+                  f"refused {refused:.1%} of {int((mine & unknown).sum())}, with its answer taken out {gone:.1%}", flush=True)  # fmt: skip
+    weights, bias = logistic(x[learns], y[learns], 1e-3)
     print(f"WEIGHTS{name} = {shown(weights)}\nBIAS{name} = {bias:.2f}", flush=True)
 
 

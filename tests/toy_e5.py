@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from huashen.chat.e5 import Floats
+from huashen.chat.encoder import Floats
 
 WIDTH, LAYERS, HEADS, INNER, PLACES = 32, 2, 4, 64, 512
 PIECES = [*("<s>", "<pad>", "</s>", "<unk>"), *("▁", "a", "b", "ab", "▁a", "ba", "▁ab", "aba", "c", "ca"), "▁query", "▁passage", ":"]

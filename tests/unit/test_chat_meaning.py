@@ -9,10 +9,11 @@ import pytest
 
 import toy_e5
 from huashen import weights
-from huashen.chat import meaning
+from huashen.chat import meaning, rerank
 from huashen.chat.documents import Passage
-from huashen.chat.e5 import E5, Floats
-from huashen.chat.faq import BY_WORDS, THRESHOLD, UNSURE, Faq, usually
+from huashen.chat.e5 import E5
+from huashen.chat.encoder import Floats
+from huashen.chat.faq import Faq
 from huashen.chat.search import Index
 from huashen.errors import MissingWeightsError, UnreadableError
 from toy_e5 import HEADS, LAYERS, PIECES, WIDTH
@@ -188,8 +189,8 @@ def test_what_is_near_in_meaning_comes_first_without_a_common_word() -> None:
     hits = index.search("Wombats?")
     assert hits[0].passage is passages[2]
     assert Index(passages).search("Wombats?") == []
-    assert usually(index) == (THRESHOLD, UNSURE)
-    assert usually(Index(passages)) == BY_WORDS
+    assert hits[0].by == "meaning"
+    assert Index(passages).search("boat")[0].by == "words"
     assert 0 <= hits[-1].sure <= hits[0].sure <= 1
 
 
@@ -199,10 +200,56 @@ def test_what_was_read_with_the_question_decides_among_the_best() -> None:
     assert [hit.passage for hit in before] == [passages[2], passages[1], passages[0]]
     after = Index(passages, Meant(3, answers=(30, 0, -30))).search("Wombats?", count=3)
     assert [hit.passage for hit in after] == [passages[0], passages[1], passages[2]]
-    assert after[0].sure > before[0].sure > after[2].sure
+    assert after[0].sure > before[2].sure  # the same passage
+    assert before[0].sure > after[2].sure
     unread = Index(passages, Meant(3, answers=(30, 30, -9), readable=1)).search("Wombats?", count=3)
     assert unread[0].passage is passages[2]  # the others were not read
-    assert unread[1].sure < after[0].sure
+    assert unread[1].sure < before[1].sure
+
+
+class Reads:
+    """Reads, and knows nothing of what is near."""
+
+    def __init__(self, answers: Sequence[float]) -> None:
+        self._answers = answers
+
+    def near(self, question: str) -> None:
+        pass
+
+    def answers(self, question: str, numbers: Sequence[int]) -> Floats:
+        return np.array([self._answers[number] for number in numbers], np.float32)
+
+
+def test_without_embeddings_the_best_that_words_find_are_read() -> None:
+    passages = told("The boat leaves at nine.", "The boat carries dogs.", "Toilets are on the lower deck.")
+    by_words = Index(passages).search("when does the boat leave")
+    assert by_words[0].passage is passages[0]
+    other = Index(passages, Reads((-9, 9, 9))).search("when does the boat leave")
+    assert [hit.passage for hit in other] == [passages[1], passages[0]]  # nothing speaks for the third, so it was not read
+    assert {hit.by for hit in other} == {"reading"}
+    same = Index(passages, Reads((9, -9, -9))).search("when does the boat leave")
+    assert same[0].passage is passages[0]
+    assert same[0].sure > other[0].sure > other[1].sure
+    assert Index(passages, Reads((9, 9, 9))).search("wombats") == []
+    assert {hit.by for hit in Index(passages, meaning.Reading(passages)).search("boat 几点开？船票多少钱？")} == {"words"}
+
+
+def test_only_english_is_read_without_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meaning, "english", Yes)
+    reading = meaning.Reading(told("The boat leaves at nine.", "It is a boat.", "船九点开。", "The deck is wet."))
+    assert reading.near("when does it leave") is None
+    assert reading.answers("when does it leave", [1, 0, 2, 3]).tolist() == [13, 24]
+    assert reading.answers("when does it leave", [2, 0]).size == reading.answers("船几点开？", [0]).size == 0
+
+
+def test_english_is_read_by_both_and_the_mean_counts() -> None:
+    class No(Yes):
+        def answers(self, question: str, passages: Sequence[str]) -> Floats:
+            return -3 * super().answers(question, passages)
+
+    both = rerank.Both(Yes(), No())  # type: ignore[arg-type]
+    assert both.answers("when does it leave", ["The boat is late.", "船九点开。", "It left."]).tolist() == [-17, 5, -8]
+    assert both.answers("船几点开？", ["The boat is late."]).tolist() == [17]
 
 
 def test_fetching_is_tried_once_a_day_and_not_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import toy_e5
-from huashen.chat import rerank
+import toy_minilm
+from huashen.chat import minilm, rerank
 from huashen.chat.e5 import E5
 from huashen.errors import InputError, UnreadableError
 
@@ -17,6 +18,7 @@ torch = pytest.importorskip("torch", reason="wants torch: pip install 'huashen[t
 
 from huashen.train import reranker as training  # noqa: E402
 
+told_apart = training.priors  # as it is where a test has put another in its place
 TOLD = ["abab ab", "ca ca", "ba a", "aba c", "c", "ca ba", "a", "bab"]
 
 
@@ -31,7 +33,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> E5:
 def short() -> Iterator[None]:
     """Of the tiny network's two layers one learns, and fast."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("FROZEN", 1), ("END", 1), ("_KEEP", 10)):
+        for name, value in (("FROZEN", 1), ("END", 1), ("_KEEP", 10), ("WITHOUT", 0.0), ("priors", lambda reads: [r.prior for r in reads])):
             patch.setattr(training, name, value)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # several wait for each other where other programs are at work
@@ -66,6 +68,46 @@ def test_it_learns_which_passage_answers_and_that_none_does(base: E5, learned: A
         right, *wrong = training.score(learned, pairs_of(base, "ab ab", ["我们 ca", *TOLD])).tolist()
         none = training.score(learned, pairs_of(base, "c c c", ["我们 ca", *TOLD])).tolist()
     assert right > 0 > max(*wrong, *none)
+
+
+def test_what_the_words_of_a_question_give_away_is_told_and_not_learned(base: E5, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions with "a" always have an answer and those with "c" never, but that is not the passages' doing."""
+    lines = []
+    for number in range(10):
+        lines += [f"= business {number}", *random.Random(number).sample(TOLD, 5), "我们 ca" if number % 2 else "ab 我们"]
+        lines += ["? ab ab", "? ba ab", "? ab a", "! c ca c", "! ca c c"]
+    (tmp_path / "made.txt").write_text("\n".join(lines), "utf-8")
+    reads = [training.Read(business, base) for business in training.businesses([tmp_path / "made.txt"])]
+    monkeypatch.setattr(training, "WITHOUT", 0.5)
+    priors = np.array(told_apart(reads))
+    assert priors.shape == (10, 5)
+    assert abs(priors[:, :3]).max() < 1 < -priors[:, 3:].max()  # shown without their answer every other time, and never with one
+    answer = base.pair(reads[0].asked[0], reads[0].told[reads[0].right[0][0]])
+    shown = [reads[0].shown(0, random.Random(number)) for number in range(200)]
+    assert {len(pairs) for pairs, _ in shown} == {training.PASSAGES}
+    assert all((pairs[0] == answer) if right == 0 else (right == len(pairs) and answer not in pairs) for pairs, right in shown)
+    assert 70 < sum(right == 0 for _, right in shown) < 130
+    means = []
+    for prior in (50.0, -50.0):  # where the question tells that there is an answer, the network has but to say when there is none
+        monkeypatch.setattr(training, "priors", lambda reads, prior=prior: [[prior] * len(read.right) for read in reads])
+        net = training.trained(reads, base, tmp_path / f"kept{prior}", epochs=4, rate=1e-2)
+        with torch.no_grad():
+            means.append(training.score(net, pairs_of(base, "ab ab", TOLD)).mean().item())
+    assert means[0] < means[1] - 0.1
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_the_english_one_is_written_whole_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
+    (tmp_path / "en.txt").write_text("= shop\nab ca\n? ab\n? ca we\nab b\n? b\n! we is\nca b b\nwe we\n? we\n" * 4, "utf-8")
+    (tmp_path / "zh.txt").write_text("not a line of a business", "utf-8")  # not English: not read
+    np.savez_compressed(tmp_path / "start.npz", **training.packed(training.Net(toy_minilm.network()), toy_minilm.network()))
+    options = ["--english", str(tmp_path / "start.npz"), "--epochs", "1", "--threads", "1", "-o", str(tmp_path / "made.npz")]
+    monkeypatch.setattr(training, "QUESTIONS", 5 if fast else 10)
+    training.main([str(tmp_path), *options])
+    again = rerank.Reranker(minilm.read(tmp_path / "made.npz"), tmp_path / "made.npz")
+    assert np.isfinite(again.answers("ab ca", ["we", "b b"])).all()
+    before = minilm.read(tmp_path / "start.npz")
+    assert any((one != other).any() for one, other in zip(before.stack[0], again.stack[0], strict=True))
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(base: E5, reads: list[training.Read], tmp_path: Path,

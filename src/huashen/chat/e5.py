@@ -11,30 +11,23 @@ matrices in blocks of 32 numbers of four bits with a common factor. Its layout, 
 
 import mmap
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from huashen.chat.encoder import LONG, Encoder, Floats
 from huashen.errors import UnreadableError
 from huashen.words import tr
 
-Floats = NDArray[np.float32]
-Layer = Sequence[Floats]
-"""Queries, keys and values in one, what attention found, norm, wide, back, norm: each a matrix (in, out) and a bias, or weight and bias."""
 BLOCK = 32
 _PACKED = np.dtype([("factor", "<f2"), ("nibbles", "u1", (BLOCK // 2,))])
 _SPACE = "\u2581"
 _LONGEST = 24
 """Characters of the longest piece that is looked for; the few longer ones are of no use here."""
-LONG = 160
-"""Tokens of a text; passages are shorter, what lies beyond is left out."""
-_TOKENS = 1024
-"""Tokens that go through the network at a time."""
 
 
-class E5:
+class E5(Encoder):
     """The network. One may serve many threads.
 
     Args:
@@ -43,6 +36,9 @@ class E5:
     Raises:
         UnreadableError: it is another file, or broken.
     """
+
+    asked, told = "query: ", "passage: "
+    parted = 2
 
     def __init__(self, path: Path) -> None:
         try:
@@ -103,7 +99,7 @@ class E5:
         self._words = np.frombuffer(raw, _PACKED, words * n // BLOCK, held["emb.word"][1]).reshape(words, n // BLOCK)
         self._place = plain("emb.pos", self._places * n).reshape(-1, n) + plain("emb.type", n)
         self._first = (plain("emb.ln.w", n), plain("emb.ln.b", n))
-        self.stack: list[Layer] = [
+        self.stack = [
             (
                 np.concatenate([matrix(f"l{k}.{name}.w", n, n) for name in "qkv"], axis=1),
                 np.concatenate([plain(f"l{k}.{name}.b", n) for name in "qkv"]),
@@ -115,19 +111,6 @@ class E5:
             )
             for k in range(self._layers)
         ]  # fmt: skip
-
-    def states(self, texts: Sequence[str]) -> list[Floats]:
-        """Return for each text what the network makes of its tokens, (tokens, width), the begin and the end included."""
-        tokens = [self.tokens(text) for text in texts]
-        order = sorted(range(len(texts)), key=lambda k: len(tokens[k]))  # equal lengths together: little is filled up
-        made: dict[int, Floats] = {}
-        while order:
-            batch = [order.pop()]
-            while order and len(tokens[batch[0]]) * (len(batch) + 1) <= _TOKENS:
-                batch.append(order.pop())
-            for number, state in zip(batch, self.run([tokens[k] for k in batch])[0], strict=True):
-                made[number] = state[: len(tokens[number])]
-        return [made[number] for number in range(len(texts))]
 
     def tokens(self, text: str) -> list[int]:
         """Return the numbers of a text's pieces: the most likely cut (Kudo 2018, arXiv:1804.10959), between begin and end."""
@@ -154,37 +137,8 @@ class E5:
             cut.append(number)
         return [self._begin, *cut[::-1][:LONG], self._end]
 
-    def begun(self, batch: Sequence[Sequence[int]]) -> tuple[Floats, Floats]:
-        """Return what enters the first layer, (texts, tokens of the longest, width), and which tokens are there (1) or only fill up (0)."""
-        b, t = len(batch), max(map(len, batch))
-        ids, there = np.full((b, t), self._end), np.zeros((b, t), np.float32)
-        for row, numbers in enumerate(batch):
-            ids[row, : len(numbers)] = numbers
-            there[row, : len(numbers)] = 1
-        x = _unpacked(self._words[ids.ravel()]).reshape(b, t, self.width) + self._place[:t]
-        return _normal(x, *self._first, self.epsilon), there
-
-    def run(self, batch: Sequence[Sequence[int]], stack: Sequence[Layer] | None = None) -> tuple[Floats, Floats]:
-        """Return the last layer's states, (texts, tokens of the longest, width), and which tokens are there (1) or only fill up (0).
-
-        Args:
-            batch: the tokens of each text.
-            stack: other layers than its own.
-        """
-        x, there = self.begun(batch)
-        b, t, n = x.shape
-        h = self.heads
-        away = np.where(there[:, None, None], np.float32(0), np.float32(-1e9))  # keeps what only fills up out of sight
-        x = x.reshape(b * t, n)
-        for qkv, qkv_b, out, out_b, ln, ln_b, wide, wide_b, back, back_b, last, last_b in self.stack if stack is None else stack:
-            q, k, v = (x @ qkv + qkv_b).reshape(b, t, 3, h, n // h).transpose(2, 0, 3, 1, 4)  # (b, h, t, n / h) each
-            seen = q @ k.transpose(0, 1, 3, 2) / np.float32((n // h) ** 0.5) + away  # (b, h, t, t)
-            seen = np.exp(seen - seen.max(-1, keepdims=True))
-            seen /= seen.sum(-1, keepdims=True)
-            mixed = (seen @ v).transpose(0, 2, 1, 3).reshape(b * t, n)
-            x = _normal(x + mixed @ out + out_b, ln, ln_b, self.epsilon)
-            x = _normal(x + _gelu(x @ wide + wide_b) @ back + back_b, last, last_b, self.epsilon)
-        return x.reshape(b, t, n), there
+    def _rows(self, numbers: NDArray[np.int64]) -> Floats:
+        return _unpacked(self._words[numbers])
 
 
 def _unpacked(blocks: NDArray[np.void]) -> Floats:
@@ -194,15 +148,3 @@ def _unpacked(blocks: NDArray[np.void]) -> Floats:
     whole -= 8
     whole *= blocks["factor"].astype(np.float32)[..., None]
     return whole
-
-
-def _normal(x: Floats, weight: Floats, bias: Floats, epsilon: float) -> Floats:
-    x = x - x.mean(-1, keepdims=True)
-    made: Floats = x / np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(epsilon)) * weight + bias
-    return made
-
-
-def _gelu(x: Floats) -> Floats:
-    """Return x·Φ(x) in its usual approximation, 0.001 off at most."""
-    made: Floats = np.float32(0.5) * x * (1 + np.tanh(np.float32(0.7978845608) * (x + np.float32(0.044715) * x * x * x)))
-    return made

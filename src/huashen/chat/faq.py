@@ -6,22 +6,13 @@ from pathlib import Path
 from huashen.chat import Message, Reply
 from huashen.chat.library import Library, perhaps, source_of, told, unknown
 from huashen.chat.prompt import fitting
-from huashen.chat.search import Index
 from huashen.errors import InputError
 from huashen.tts.text import sentences
 from huashen.words import tr
 
-THRESHOLD = 0.7
-"""How sure a passage has to be: where, cross-validated (docs/chat.md), nine of ten questions without an answer get none but for a hint."""
-UNSURE = 0.45
-"""From where it says what it found together with that it is not sure."""
-BY_WORDS = (0.6, 0.45)
-"""The same two where only words are compared, whose sureness was fitted to questions that are easier to refuse."""
-
-
-def usually(index: Index) -> tuple[float, float]:
-    """Return how sure one has to be of an answer, and of a hint, that a search has found."""
-    return (THRESHOLD, UNSURE) if index.meant else BY_WORDS
+USUALLY = {"words": (0.6, 0.45), "reading": (0.4, 0.3), "meaning": (0.4, 0.3)}
+"""How sure a passage has to be, by what found it (`Hit.by`), to be said, and to be said with the words that one is not sure. The first of
+the two is where, cross-validated (docs/chat.md), nine of ten questions that were never answered get none but for a hint."""
 
 
 class Faq:
@@ -55,9 +46,8 @@ class Faq:
     def reply(self, question: str, history: Sequence[Message] = ()) -> Reply:
         """Answer a question (see `Chat`); it stands for itself, earlier turns play no part."""
         asked = fitting(question, self._max_question)
-        index = self.library.index
-        hits = index.search(asked, count=self._count)
-        usual = usually(index)
+        hits = self.library.search(asked, count=self._count)
+        usual = USUALLY[hits[0].by] if hits else (1.0, 1.0)
         threshold = usual[0] if self._threshold is None else self._threshold
         least = min(threshold, usual[1] if self._unsure is None else self._unsure)
         if not hits or hits[0].sure < least:

@@ -25,7 +25,8 @@ class Library:
 
     Args:
         documents: a folder, or one document.
-        embeddings: whether meaning counts beside words, where the weights of `huashen.chat.meaning` are there.
+        embeddings: whether networks are asked what passages mean: where the weights of `huashen.chat.meaning` are there, how near they
+            come to a question; and whether the best answer it. Without, only words are compared.
 
     Raises:
         InputError: none is named.
@@ -38,6 +39,7 @@ class Library:
             raise InputError(tr("say where the documents are, such as documents=docs/", "请指明文档所在位置，例如 documents=docs/"))
         self._place = Path(documents).expanduser()
         self._network = meaning.network() if embeddings else None
+        self._read = embeddings
         self._lock = threading.Lock()
         self._stamp = stamp(files(self._place))
         self._index = self._built()
@@ -45,13 +47,14 @@ class Library:
 
     def _built(self) -> Index:
         found = passages(self._place)
+        reading = meaning.Reading(found) if self._read else None
         if self._network is None:
-            return Index(found)
+            return Index(found, reading)
         if len(found) > meaning.MOST:
             logger.warning(tr(
                 "%d passages: only words are compared; up to %d, meaning is too", "共 %d 段：只比较词语；%d 段以内也比较含义",
             ), len(found), meaning.MOST)  # fmt: skip
-            return Index(found)
+            return Index(found, reading)
         return Index(found, meaning.Meaning(self._network, found, kept_at(self._place, ".npz")))
 
     @property

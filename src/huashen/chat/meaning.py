@@ -7,6 +7,7 @@ answers come near, and the tokens' weights; `benchmarks/chat_fit.py` fits them.
 
 import functools
 import hashlib
+import itertools
 import logging
 import time
 import zipfile
@@ -20,10 +21,12 @@ from numpy.typing import NDArray
 
 from huashen import config, weights
 from huashen.chat.documents import Passage
-from huashen.chat.e5 import E5, Floats
-from huashen.chat.rerank import Reranker, shipped
+from huashen.chat.e5 import E5
+from huashen.chat.encoder import Floats
+from huashen.chat.rerank import Both, Reranker, english, shipped
 from huashen.errors import MissingWeightsError, OutputError
 from huashen.files import replacing
+from huashen.tts.text import guess
 from huashen.words import tr
 
 logger = logging.getLogger(__name__)
@@ -100,7 +103,9 @@ class Meaning:
         reranker: what reads passages together with a question; the one that the package ships when None.
     """
 
-    def __init__(self, network: E5, passages: Sequence[Passage], kept: Path | None = None, *, reranker: Reranker | None = None) -> None:
+    def __init__(
+        self, network: E5, passages: Sequence[Passage], kept: Path | None = None, *, reranker: Reranker | Both | None = None,
+    ) -> None:  # fmt: skip
         self._network = network
         self._reranker = reranker or shipped(network)
         self._texts = texts = [spelled(passage) for passage in passages]
@@ -139,6 +144,26 @@ class Meaning:
     def answers(self, question: str, numbers: Sequence[int]) -> Floats:
         """Return how well some passages answer, in the order given, as many as could be read (see `huashen.chat.rerank`)."""
         return self._reranker.answers(question, [self._texts[number] for number in numbers])
+
+
+class Reading:
+    """What is known of passages where the network of embeddings is not there: how well English ones answer English questions.
+
+    Args:
+        passages: in the order of their numbers.
+    """
+
+    def __init__(self, passages: Sequence[Passage]) -> None:
+        self._texts = [spelled(passage) for passage in passages]
+
+    def near(self, question: str) -> None:
+        """Return nothing: how near they are in meaning is not known."""
+
+    def answers(self, question: str, numbers: Sequence[int]) -> Floats:
+        """Return how well some passages answer, in the order given, up to the first that cannot be read (see `huashen.chat.rerank`)."""
+        texts = [self._texts[number] for number in numbers] if guess(question) == "en" else []
+        readable = list(itertools.takewhile(lambda text: guess(text) == "en", texts))
+        return english().answers(question, readable) if readable else np.zeros(0, np.float32)
 
 
 def _unit(x: NDArray[Any]) -> Floats:

@@ -1,8 +1,9 @@
 """Does a passage answer a question? The reranker reads both in one go, where `meaning` compares what it made of each by itself.
 
-It is multilingual-e5-small (`e5`), whose upper layers and end `huashen.train.reranker` trained to tell a passage that answers from one that
-only speaks of the same thing (cross-encoder; Nogueira & Cho 2019, arXiv:1901.04085). `reranker.npz` holds the difference to E5; its card is
-docs/models/reranker.md.
+There are two, trained by `huashen.train.reranker` to tell a passage that answers from one that only speaks of the same thing
+(cross-encoder; Nogueira & Cho 2019, arXiv:1901.04085). One is multilingual-e5-small (`e5`) with other upper layers; `reranker.npz`
+holds the difference to E5. The other was all-MiniLM-L6-v2 (`minilm`), is whole in `english.npz` and reads English only, which it
+understands better. Their card is docs/models/reranker.md.
 """
 
 import functools
@@ -15,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huashen.chat.e5 import E5, Floats
+from huashen.chat import minilm
+from huashen.chat.encoder import Encoder, Floats
 from huashen.errors import UnreadableError
+from huashen.tts.text import guess
 from huashen.words import tr
 
 TOKENS = 640
@@ -28,19 +31,19 @@ class Reranker:
 
     Args:
         base: what it was trained from.
-        learned: the difference, as `huashen.train.reranker` writes it; what the package ships when None.
+        learned: what it learned, as `huashen.train.reranker` writes it: the difference to `base`, or the end alone where `base` was read
+            from the same file; what the package ships for E5 when None.
 
     Raises:
         UnreadableError: the file does not belong to `base`, or is broken.
     """
 
-    def __init__(self, base: E5, learned: Path | None = None) -> None:
+    def __init__(self, base: Encoder, learned: Path | None = None) -> None:
         self._base = base
+        learned = learned or _here("reranker.npz")
         try:
-            if learned is None:
-                learned = Path(str(resources.files("huashen").joinpath("chat/reranker.npz")))
             with np.load(learned) as arrays:
-                self._read(dict(arrays))
+                self._read({name: arrays[name] for name in arrays.files if name[0].isdigit() or name.startswith(("final", "end"))})
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UnreadableError(tr(
                 f"{learned} is not a reranker for this network ({error})", f"{learned} 不是适用于该网络的重排模型（{error}）",
@@ -61,26 +64,59 @@ class Reranker:
 
     def answers(self, question: str, passages: Sequence[str]) -> Floats:
         """Return how well passages answer, in the order given, as many as can be read: at 0 it is as likely as that none answers."""
-        asked = self._base.tokens(f"query: {question}")
+        base = self._base
+        asked = base.tokens(base.asked + question)
         pairs: list[list[int]] = []
         for text in passages:
-            pair = [*asked, asked[-1], *_tokens(self._base, f"passage: {text}")[1:]]
+            pair = base.pair(asked, _tokens(base, base.told + text))
             if pairs and sum(map(len, pairs)) + len(pair) > TOKENS:
                 break
             pairs.append(pair)
-        states, there = self._base.run(pairs, self.stack)
+        states, there = base.run(pairs, self.stack)
         mean = (states * there[..., None]).sum(1) / there.sum(1, keepdims=True)
         inner = np.tanh(np.concatenate([states[:, 0], mean], -1) @ self.final[0] + self.final[1])
         made: Floats = (inner @ self.end[0] + self.end[1])[:, 0]
         return made
 
 
+def _here(name: str) -> Path:
+    return Path(str(resources.files("huashen").joinpath(f"chat/{name}")))
+
+
 @functools.lru_cache(4096)
-def _tokens(base: E5, text: str) -> tuple[int, ...]:
+def _tokens(base: Encoder, text: str) -> tuple[int, ...]:
     return tuple(base.tokens(text))
 
 
 @functools.cache
-def shipped(base: E5) -> Reranker:
-    """Return the one that the package ships."""
-    return Reranker(base)
+def english() -> Reranker:
+    """Return the one that the package ships for English."""
+    path = _here("english.npz")
+    return Reranker(minilm.read(path), path)
+
+
+class Both:
+    """The network for many languages, together with the one for English.
+
+    Args:
+        many: reads all.
+        english: reads English passages, where the question is English too; the mean of what both say counts.
+    """
+
+    def __init__(self, many: Reranker, english: Reranker) -> None:
+        self._many, self._english = many, english
+
+    def answers(self, question: str, passages: Sequence[str]) -> Floats:
+        """Return how well passages answer (see `Reranker.answers`)."""
+        read = self._many.answers(question, passages)
+        places = [place for place in range(len(read)) if guess(passages[place]) == "en"] if guess(question) == "en" else []
+        if places:
+            also = self._english.answers(question, [passages[place] for place in places])
+            read[places[: len(also)]] = (read[places[: len(also)]] + also) / 2
+        return read
+
+
+@functools.cache
+def shipped(base: Encoder) -> Both:
+    """Return what the package ships for E5."""
+    return Both(Reranker(base), english())

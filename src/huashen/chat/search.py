@@ -4,7 +4,8 @@ A question is taken apart into units: in English the stems of its words without 
 in a passage as it is, or, for a little less, by another word of the same concept (`concepts.txt`: price, cost, how much, 费用, 多少钱 …).
 Passages that hold an amount, a time, an address or a telephone number count as speaking of price, time, address and contact.
 Each passage gets a BM25 score over fields, joined, where the network of sentence embeddings is there (`meaning`), by how near it is in
-meaning. How sure we are is a logistic function of how much of the question the best passage covers, how near it is, and how far ahead.
+meaning. The best are read together with the question (`rerank`), where there is a network for their language. How sure we are is a
+logistic function of how much of the question the best passage covers, how near it is, how well it answers, and how far ahead.
 """
 
 import bisect
@@ -294,6 +295,11 @@ class Hit:
     features: tuple[float, ...]
     """What `sure` was computed from."""
 
+    @property
+    def by(self) -> str:
+        """What found it: "words" alone, "reading" the best that words found, or "meaning" too."""
+        return next(name for name, (weights, _) in JUDGED.items() if len(weights) == len(self.features))
+
 
 @dataclass
 class _Evidence:
@@ -341,8 +347,8 @@ RANK = (3.71, 6.42, 1.67, 16.30, 1.95, 0.54, -0.59, 0.93, 0.77, -0.39)
 RANK_NEAR = (2.54, 4.43, -0.09, 9.14, 1.23, -0.40, -1.11, 0.10, 0.43, 0.24, 16.47, 20.53)
 
 
-RANK_READ = 1.20
-"""What counts how well a passage answers, when it is read with the question, beside its score so far."""
+RANK_READ, RANK_READ_NEAR = 2.37, 0.97
+"""What counts how well a passage answers, when it is read with the question, beside its score so far, by words or by meaning too."""
 READ = 6
 """Passages that are read together with the question, the best so far, if they are short enough."""
 
@@ -350,8 +356,8 @@ READ = 6
 class Meant(Protocol):
     """What is known of what passages mean (see `huashen.chat.meaning`)."""
 
-    def near(self, question: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return how near each passage is to a question in meaning, as a whole and word by word."""
+    def near(self, question: str) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Return how near each passage is to a question in meaning, as a whole and word by word; None where that is not known."""
 
     def answers(self, question: str, numbers: Sequence[int]) -> NDArray[np.float32]:
         """Return how well some passages answer it, in the order given, as many as could be read; 0: as likely as that none does."""
@@ -471,7 +477,8 @@ class Index:
         read: list[float] = []
         if self.meant and best:  # the best ones are read once more, together with the question
             read = self.meant.answers(question, best).tolist()
-            final = [score + RANK_READ * value for score, value in zip(scores, read, strict=False)]
+            trust = RANK_READ if found.near is None else RANK_READ_NEAR
+            final = [score + trust * value for score, value in zip(scores, read, strict=False)]
             order = sorted(range(len(read)), key=lambda place: -final[place]) + list(range(len(read), len(best)))
             best, scores = [best[place] for place in order], [scores[place] for place in order]
             read = [read[place] for place in order[: len(read)]]
@@ -491,8 +498,11 @@ class Index:
             )
             if found.near is not None:
                 features += _standing(found.near, number)
+            if found.near is not None or read:
                 features += (read[place], _chance(read, place), _ahead(read, place, 4.0)) if place < len(read) else NOT_READ
-                features += (float(chinese), math.log(1 + len(self.passages[number].text)), math.log(len(self.passages)))
+                features += (math.log(1 + len(self.passages[number].text)), math.log(len(self.passages)))
+            if found.near is not None:
+                features += (float(chinese),)
             hits.append(Hit(self.passages[number], here.score, sure(features), features))
         return hits
 
@@ -535,11 +545,15 @@ NOT_READ = (-10.0, -10.0, -4.0)
 
 WEIGHTS = (1.55, 0.26, 0.21, 0.50, 0.65, 0.77, 2.78, 0.00)
 BIAS = -3.25
-WEIGHTS_NEAR = (2.47, -2.31, 1.31, 0.11, 0.02, 0.50, -0.43, 0.02, 0.89, 0.15, 3.04, 0.10, 0.19, 0.60, 0.17, -0.23, -0.61, 0.83)
-BIAS_NEAR = -4.04
+WEIGHTS_READ = (-0.83, 0.53, 2.75, 1.77, -1.20, 0.41, 0.40, 0.51, 0.10, 0.53, 0.40, -0.21, 0.43)
+BIAS_READ = -3.65
+WEIGHTS_NEAR = (1.23, -1.84, 2.66, 0.94, -0.11, 0.40, -0.47, 0.24, 2.54, 0.67, 4.53, 0.23, 0.19, 0.40, 0.29, -0.20, 0.25, 0.15)
+BIAS_NEAR = -8.97
+JUDGED = {"words": (WEIGHTS, BIAS), "reading": (WEIGHTS_READ, BIAS_READ), "meaning": (WEIGHTS_NEAR, BIAS_NEAR)}
+"""How sure one is, by what found it."""
 
 
 def sure(features: Sequence[float]) -> float:
     """Return the probability that a passage answers a question (logistic regression; see docs/chat.md for what it was fitted on)."""
-    weights, bias = (WEIGHTS, BIAS) if len(features) == len(WEIGHTS) else (WEIGHTS_NEAR, BIAS_NEAR)
+    weights, bias = next(judged for judged in JUDGED.values() if len(judged[0]) == len(features))
     return 1 / (1 + math.exp(-(bias + sum(w * f for w, f in zip(weights, features, strict=True)))))

@@ -2,6 +2,7 @@
 
     python -m huashen.train.reranker tests/questions/train -o first.npz
     python -m huashen.train.reranker tests/questions/more --start first.npz --epochs 1 --rate 3e-5 -o src/huashen/chat/reranker.npz
+    python -m huashen.train.reranker tests/questions/train tests/questions/more --english all-MiniLM-L6-v2/ -o src/huashen/chat/english.npz
 
 It begins as multilingual-e5-small, whose upper layers learn to read a question and a passage in one go (cross-encoder; Nogueira & Cho
 2019, arXiv:1901.04085). Each question is shown with the passage that answers it and with passages of the same business that are near to
@@ -10,6 +11,8 @@ steps of which most numbers are a few (see `packed`). A run that was stopped goe
 """
 
 import argparse
+import copy
+import itertools
 import random
 import sys
 import time
@@ -25,16 +28,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from huashen import weights
-from huashen.chat import meaning
+from huashen.chat import meaning, minilm
 from huashen.chat.documents import Passage
-from huashen.chat.e5 import E5, Floats
+from huashen.chat.encoder import Encoder, Floats
+from huashen.chat.minilm import MiniLM
 from huashen.chat.rerank import Reranker
 from huashen.errors import HuashenError, InputError, MissingWeightsError
 from huashen.files import replacing
 from huashen.words import tr
 
 FROZEN = 4
-"""Lower layers that stay as they are."""
+"""Lower layers of E5 that stay as they are; of MiniLM, which has half as many, none do."""
 EPOCHS = 2
 QUESTIONS = 16
 """Questions of a step."""
@@ -47,6 +51,10 @@ END = 5
 """What the end learns faster than the layers."""
 WARM = 0.08
 """Share of the steps in which the rate rises."""
+WITHOUT = 0.5
+"""Share of the questions with an answer that are shown without it, and then have none."""
+PARTS = 5
+"""A question's prior is told by what was fitted to the other parts of the businesses."""
 _GROUPS = 6
 """Pairs of like length that go through the network together."""
 _KEEP = 100
@@ -125,14 +133,16 @@ class Layer(nn.Module):
 class Net(nn.Module):
     """The network: pairs of a question and a passage to how well the second answers the first; 0: as likely as that nothing does."""
 
-    def __init__(self, base: E5) -> None:
+    def __init__(self, base: Encoder) -> None:
         super().__init__()
         self._base = base
         layers = [Layer(values, base.heads, base.epsilon) for values in base.stack]
-        self.lower = nn.ModuleList(layers[:FROZEN]).requires_grad_(False)
-        self.layers = nn.ModuleList(layers[FROZEN:])
-        self.precision = torch.bfloat16
-        """What the layers compute in; the difference to float32 is far below that of rounding what was learned."""
+        self.frozen = 0 if isinstance(base, MiniLM) else FROZEN
+        self.lower = nn.ModuleList(layers[: self.frozen]).requires_grad_(False)
+        self.layers = nn.ModuleList(layers[self.frozen :])
+        fast = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+        self.precision = torch.bfloat16 if fast else torch.float32
+        """What the layers compute in; the difference between the two is far below that of rounding what was learned."""
         self.final = nn.Linear(2 * base.width, base.width)
         self.end = nn.Linear(base.width, 1)
 
@@ -157,24 +167,59 @@ class Net(nn.Module):
 class Read:
     """A business as the network reads it."""
 
-    def __init__(self, business: Business, base: E5) -> None:
-        asked = [f"query: {question}" for question, _ in business.questions]
-        told = [f"passage: {meaning.spelled(passage)}" for passage in business.passages]
+    def __init__(self, business: Business, base: Encoder) -> None:
+        self._pair = base.pair
+        asked = [base.asked + question for question, _ in business.questions]
+        told = [base.told + meaning.spelled(passage) for passage in business.passages]
         self.asked, self.told = [base.tokens(text) for text in asked], [base.tokens(text) for text in told]
         means = [np.stack([states.mean(0) / np.linalg.norm(states.mean(0)) for states in base.states(texts)]) for texts in (asked, told)]
         self.nearest = np.argsort(-(means[0] @ means[1].T), axis=1, kind="stable")
         self.right = [sorted(answers) for _, answers in business.questions]
+        self.prior = [0.0] * len(self.right)
+        """What the question alone says of whether it has an answer here (see `priors`)."""
 
-    def shown(self, row: int, chance: random.Random) -> tuple[list[list[int]], int]:
+    def shown(self, row: int, chance: random.Random, passages: int = PASSAGES) -> tuple[list[list[int]], int]:
         """Return the pairs of a question, and which of them is right (their number: none is)."""
-        right = self.right[row][:1]
+        right = self.right[row][:1] if chance.random() >= WITHOUT else []
         others = [number for number in self.nearest[row].tolist() if number not in self.right[row]][:NEAREST]
-        drawn = others[:1] + chance.sample(others[1:], min(len(others[1:]), PASSAGES - 1 - len(right)))
-        return [self._pair(row, number) for number in right + drawn], 0 if right else len(drawn)
+        drawn = others[:1] + chance.sample(others[1:], min(len(others[1:]), passages - 1 - len(right)))
+        return [self._pair(self.asked[row], self.told[number]) for number in right + drawn], 0 if right else len(drawn)
 
-    def _pair(self, row: int, number: int) -> list[int]:
-        asked, told = self.asked[row], self.told[number]
-        return [*asked, asked[-1], *told[1:]]
+
+def priors(reads: Sequence[Read], *, rounds: int = 12) -> list[list[float]]:
+    """Return for each business and question the logit that it has an answer, told by its words alone.
+
+    Who writes down questions that nothing answers asks in other words than who asks about a passage, and a network that may learn this
+    reads no passages (annotation artifacts; Gururangan et al. 2018, arXiv:1803.02324). So what the question alone tells is taken out:
+    the network learns what is to be added to it (Clark, Yatskar & Zettlemoyer 2019, arXiv:1909.03683). Told by a logistic regression over
+    tokens and pairs of them, fitted to the other businesses.
+    """
+    size = 1 << 16
+    bags = [[torch.tensor([(31 * a + 7919 * b) % size for a, b in [*((a, 0) for a in asked), *itertools.pairwise(asked)]])
+             for asked in read.asked] for read in reads]  # fmt: skip
+    told: list[list[float]] = [[] for _ in reads]
+    for part in range(PARTS):
+        rows = [(bag, (1 - WITHOUT) * bool(right)) for k, read in enumerate(reads) if k % PARTS != part
+                for bag, right in zip(bags[k], read.right, strict=True)]  # fmt: skip
+        net, bias = nn.EmbeddingBag(size, 1, mode="mean"), nn.Parameter(torch.zeros(1))
+        nn.init.zeros_(net.weight)
+        optimiser = torch.optim.Adam([*net.parameters(), bias], lr=0.05)
+
+        def logits(some: Sequence[Tensor], net: nn.EmbeddingBag = net, bias: Tensor = bias) -> Tensor:
+            starts = torch.tensor([0, *map(len, some)]).cumsum(0)[:-1]
+            made: Tensor = net(torch.cat(list(some)), starts)[:, 0] + bias
+            return made
+
+        for number in range(rounds * -(-len(rows) // 512)):
+            some = random.Random(f"{part} {number}").sample(rows, min(512, len(rows)))
+            loss = functional.binary_cross_entropy_with_logits(logits([bag for bag, _ in some]), torch.tensor([y for _, y in some]))
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        with torch.no_grad():
+            for k in range(part, len(reads), PARTS):
+                told[k] = logits(bags[k]).clamp(-4, 4).tolist()
+    return told
 
 
 def score(net: Net, pairs: Sequence[Sequence[int]]) -> Tensor:
@@ -185,7 +230,7 @@ def score(net: Net, pairs: Sequence[Sequence[int]]) -> Tensor:
     return made[torch.tensor(np.argsort(order))]
 
 
-def begun(base: E5, start: Path | None = None) -> Net:
+def begun(base: Encoder, start: Path | None = None) -> Net:
     """Return the network as E5 is, or as it was written before.
 
     Raises:
@@ -195,7 +240,7 @@ def begun(base: E5, start: Path | None = None) -> Net:
     if start is not None:
         before = Reranker(base, start)
         with torch.no_grad():
-            for layer, values in zip(net.layers, before.stack[FROZEN:], strict=True):
+            for layer, values in zip(net.layers, before.stack[net.frozen :], strict=True):
                 for value, was in zip(layer.values, values, strict=True):  # type: ignore[call-overload, arg-type]
                     value.copy_(torch.tensor(was.T.copy()))
             for part, (weight, bias) in ((net.final, before.final), (net.end, before.end)):
@@ -205,7 +250,8 @@ def begun(base: E5, start: Path | None = None) -> Net:
 
 
 def trained(
-    reads: Sequence[Read], base: E5, kept: Path, *, start: Path | None = None, epochs: int = EPOCHS, rate: float = RATE, seed: int = 0,
+    reads: Sequence[Read], base: Encoder, kept: Path, *, start: Path | None = None, epochs: int = EPOCHS, rate: float = RATE,
+    passages: int = PASSAGES, seed: int = 0,
 ) -> Net:  # fmt: skip
     """Train on all questions.
 
@@ -216,9 +262,12 @@ def trained(
         start: what was trained before.
         epochs: rounds over the questions.
         rate: the highest learning rate of the layers; that of the end is five times as high.
+        passages: what a question is shown with.
         seed: of what is drawn.
     """
     torch.manual_seed(seed)
+    for read, prior in zip(reads, priors(reads), strict=True):
+        read.prior = prior
     net = begun(base, start)
     questions = [(k, row) for k, read in enumerate(reads) for row in range(len(read.right))]
     each = len(questions) // QUESTIONS
@@ -240,9 +289,11 @@ def trained(
         if not order or not step % each:
             order = random.Random(f"{seed} epoch {step // each}").sample(questions, len(questions))
         chance = random.Random(f"{seed} {step}")
-        shown = [reads[k].shown(row, chance) for k, row in order[step % each * QUESTIONS :][:QUESTIONS]]
+        asked = order[step % each * QUESTIONS :][:QUESTIONS]
+        shown = [reads[k].shown(row, chance, passages) for k, row in asked]
         scores = score(net, [pair for pairs, _ in shown for pair in pairs])
-        rows = [torch.cat([row, torch.zeros(1)]) for row in torch.split(scores, [len(pairs) for pairs, _ in shown])]
+        parts = torch.split(scores, [len(pairs) for pairs, _ in shown])
+        rows = [torch.cat([part + reads[k].prior[row], torch.zeros(1)]) for part, (k, row) in zip(parts, asked, strict=True)]
         loss = torch.stack([functional.cross_entropy(row, torch.tensor(right)) for row, (_, right) in zip(rows, shown, strict=True)]).mean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -260,14 +311,19 @@ def trained(
     return net
 
 
-def packed(net: Net, base: E5) -> dict[str, NDArray[Any]]:
+def packed(net: Net, base: Encoder) -> dict[str, NDArray[Any]]:
     """Return what the network learned, small: matrices as rounded differences to E5, each output with its step, the rest as it is.
 
     Of a matrix (in, out): whole numbers from -7 to 7, and a step for each output. Differences are nearly normal, so half a standard
     deviation as a step costs 2 % of their energy, and a deflated file some three bits a number.
     """
     made: dict[str, NDArray[Any]] = {}
-    for k, (layer, before) in enumerate(zip(net.layers, base.stack[FROZEN:], strict=True)):
+    if isinstance(base, MiniLM):  # all of it, so that nothing has to be fetched
+        learned = copy.copy(base)
+        learned.stack = [tuple(value.detach().numpy().T for value in layer.values) for layer in net.layers]  # type: ignore[union-attr]
+        made = minilm.packed(learned)
+        return made | _end(net)
+    for k, (layer, before) in enumerate(zip(net.layers, base.stack[net.frozen :], strict=True)):
         for place, (value, was) in enumerate(zip(layer.values, before, strict=True)):  # type: ignore[call-overload, arg-type]
             difference = value.detach().numpy().T - was
             if difference.ndim == 1:
@@ -277,6 +333,11 @@ def packed(net: Net, base: E5) -> dict[str, NDArray[Any]]:
             step = np.maximum(step, np.float16(6e-8))
             made[f"{k}.{place}"] = np.clip(np.round(difference / step.astype(np.float32)), -FARTHEST, FARTHEST).astype(np.int8)
             made[f"{k}.{place}.step"] = step
+    return made | _end(net)
+
+
+def _end(net: Net) -> dict[str, NDArray[Any]]:
+    made = {}
     for name in ("final", "end"):
         part = getattr(net, name)
         made[name] = part.weight.detach().numpy().T.astype(np.float16)
@@ -292,37 +353,51 @@ def say(words: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, and write what was learned."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("questions", type=Path, help="a folder of .txt files of businesses")
+    parser.add_argument("questions", type=Path, nargs="+", help=".txt files of businesses, or folders of them")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="what was trained before; it goes on from there, with these questions")
+    parser.add_argument("--english", type=Path, help="train the English one, from all-MiniLM-L6-v2 in this folder, or from what was "
+                        "written before; of the files those whose names begin with en")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--passages", type=int, default=PASSAGES)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:
-        made(options.questions, options.output, start=options.start, epochs=options.epochs, rate=options.rate)
+        made(
+            options.questions, options.output, start=options.start, english=options.english, epochs=options.epochs, rate=options.rate,
+            passages=options.passages,
+        )  # fmt: skip
     except HuashenError as error:
         raise SystemExit(str(error)) from error
 
 
-def made(questions: Path, output: Path, *, start: Path | None, epochs: int, rate: float) -> None:
-    """Train on a folder of questions and write what was learned (see `trained`).
+def made(
+    questions: Sequence[Path], output: Path, *, start: Path | None, english: Path | None, epochs: int, rate: float, passages: int,
+) -> None:  # fmt: skip
+    """Train on folders of questions and write what was learned (see `trained`).
 
     Raises:
-        InputError: there are no businesses in the folder.
+        InputError: there are no businesses in them.
         MissingWeightsError: E5 is not here.
+        UnreadableError: what it begins as cannot be read.
     """
-    every = businesses(sorted(questions.glob("*.txt")))
+    files = [file for place in questions for file in ([place] if place.suffix == ".txt" else sorted(place.glob("*.txt")))]
+    if english:
+        files = [file for file in files if file.name.startswith("en")]
+    every = businesses(files)
     if not every:
-        raise InputError(tr(f"{questions} holds no .txt file of businesses", f"{questions} 中没有商家的 .txt 文件"))
-    base = meaning.network()
+        told = ", ".join(map(str, questions))
+        raise InputError(tr(f"{told} holds no .txt file of businesses", f"{told} 中没有商家的 .txt 文件"))
+    base: Encoder | None = meaning.network() if english is None else minilm.published(english) if english.is_dir() else minilm.read(english)
     if base is None:
         raise MissingWeightsError(tr(f"run: huashen weights get {meaning.CARD}", f"请运行：huashen weights get {meaning.CARD}"))
+    start = english if english and english.is_file() else start
     reads = [Read(business, base) for business in every]
-    say(f"{len(every)} businesses, {sum(len(read.right) for read in reads)} questions, base {weights.card(meaning.CARD).file}")
+    say(f"{len(every)} businesses, {sum(len(read.right) for read in reads)} questions, base {english or weights.card(meaning.CARD).file}")
     kept = output.with_suffix(".partial")
-    net = trained(reads, base, kept, start=start, epochs=epochs, rate=rate)
+    net = trained(reads, base, kept, start=start, epochs=epochs, rate=rate, passages=passages)
     with replacing(output) as beside, beside.open("wb") as file:
         np.savez_compressed(file, **packed(net, base))  # type: ignore[arg-type]
     kept.unlink(missing_ok=True)
