@@ -105,6 +105,8 @@ def main() -> None:
     parser.add_argument("--speed", action="store_true", help="measure the time to the first word, over 1,000 passages")
     parser.add_argument("--misses", action="store_true", help="show what went wrong; do not use it on the test set")
     options = parser.parse_args()
+    if options.speed and options.reading:
+        raise SystemExit("--speed measures with sentence embeddings, or with --words alone")
     network = None if options.words or options.reading else meaning.network()
     known: Callable[[list[Passage]], Meant] | None = None if options.words else meaning.Reading
     if network:

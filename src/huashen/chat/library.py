@@ -39,7 +39,7 @@ class Library:
             raise InputError(tr("say where the documents are, such as documents=docs/", "请指明文档所在位置，例如 documents=docs/"))
         self._place = Path(documents).expanduser()
         self._network = meaning.network() if embeddings else None
-        self._read = embeddings
+        self._networks = embeddings
         self._lock = threading.Lock()
         self._stamp = stamp(files(self._place))
         self._index = self._built()
@@ -47,14 +47,16 @@ class Library:
 
     def _built(self) -> Index:
         found = passages(self._place)
-        reading = meaning.Reading(found) if self._read else None
+        if not self._networks:
+            return Index(found)
         if self._network is None:
-            return Index(found, reading)
+            return Index(found, meaning.Reading(found))
         if len(found) > meaning.MOST:
             logger.warning(tr(
-                "%d passages: only words are compared; up to %d, meaning is too", "共 %d 段：只比较词语；%d 段以内也比较含义",
+                "%d passages: words are compared, and English ones read; up to %d, meaning is compared too",
+                "共 %d 段：只比较词语，并阅读英文段落；%d 段以内也比较含义",
             ), len(found), meaning.MOST)  # fmt: skip
-            return Index(found, reading)
+            return Index(found, meaning.Reading(found))
         return Index(found, meaning.Meaning(self._network, found, kept_at(self._place, ".npz")))
 
     @property

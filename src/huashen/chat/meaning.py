@@ -23,7 +23,7 @@ from huashen import config, weights
 from huashen.chat.documents import Passage
 from huashen.chat.e5 import E5
 from huashen.chat.encoder import Floats
-from huashen.chat.rerank import Both, Reranker, english, shipped
+from huashen.chat.rerank import Reranker, english, shipped
 from huashen.errors import MissingWeightsError, OutputError
 from huashen.files import replacing
 from huashen.tts.text import guess
@@ -58,8 +58,8 @@ def network() -> E5 | None:
     """Return the network; None, with a line that says how to get it, where its weights are not there."""
     if not weights.present(CARD):
         logger.warning(tr(
-            "only words are compared; to compare what they mean too: huashen weights get %s",
-            "只比较词语；如需同时比较含义：huashen weights get %s",
+            "words are compared, and English passages read; to compare what they mean too: huashen weights get %s",
+            "只比较词语，并阅读英文段落；如需同时比较含义：huashen weights get %s",
         ), CARD)  # fmt: skip
         return None
     return _network(weights.path(CARD))
@@ -103,9 +103,7 @@ class Meaning:
         reranker: what reads passages together with a question; the one that the package ships when None.
     """
 
-    def __init__(
-        self, network: E5, passages: Sequence[Passage], kept: Path | None = None, *, reranker: Reranker | Both | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, network: E5, passages: Sequence[Passage], kept: Path | None = None, *, reranker: Reranker | None = None) -> None:
         self._network = network
         self._reranker = reranker or shipped(network)
         self._texts = texts = [spelled(passage) for passage in passages]
@@ -140,7 +138,6 @@ class Meaning:
         each: Floats = best @ (weight / weight.sum())
         return self._whole.astype(np.float32) @ _whole(states).astype(np.float32), each
 
-
     def answers(self, question: str, numbers: Sequence[int]) -> Floats:
         """Return how well some passages answer, in the order given, as many as could be read (see `huashen.chat.rerank`)."""
         return self._reranker.answers(question, [self._texts[number] for number in numbers])
@@ -155,6 +152,8 @@ class Reading:
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._texts = [spelled(passage) for passage in passages]
+        if any(guess(text) == "en" for text in self._texts):
+            english()  # half a second, here and not at the first question
 
     def near(self, question: str) -> None:
         """Return nothing: how near they are in meaning is not known."""

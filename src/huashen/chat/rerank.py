@@ -2,8 +2,8 @@
 
 There are two, trained by `huashen.train.reranker` to tell a passage that answers from one that only speaks of the same thing
 (cross-encoder; Nogueira & Cho 2019, arXiv:1901.04085). One is multilingual-e5-small (`e5`) with other upper layers; `reranker.npz`
-holds the difference to E5. The other was all-MiniLM-L6-v2 (`minilm`), is whole in `english.npz` and reads English only, which it
-understands better. Their card is docs/models/reranker.md.
+holds the difference to E5. The other was all-MiniLM-L6-v2 (`minilm`), is whole in `english.npz` and reads English, where E5 is not
+there. Their card is docs/models/reranker.md.
 """
 
 import functools
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from huashen.chat import minilm
 from huashen.chat.encoder import Encoder, Floats
 from huashen.errors import UnreadableError
-from huashen.tts.text import guess
 from huashen.words import tr
 
 TOKENS = 640
@@ -95,28 +94,7 @@ def english() -> Reranker:
     return Reranker(minilm.read(path), path)
 
 
-class Both:
-    """The network for many languages, together with the one for English.
-
-    Args:
-        many: reads all.
-        english: reads English passages, where the question is English too; the mean of what both say counts.
-    """
-
-    def __init__(self, many: Reranker, english: Reranker) -> None:
-        self._many, self._english = many, english
-
-    def answers(self, question: str, passages: Sequence[str]) -> Floats:
-        """Return how well passages answer (see `Reranker.answers`)."""
-        read = self._many.answers(question, passages)
-        places = [place for place in range(len(read)) if guess(passages[place]) == "en"] if guess(question) == "en" else []
-        if places:
-            also = self._english.answers(question, [passages[place] for place in places])
-            read[places[: len(also)]] = (read[places[: len(also)]] + also) / 2
-        return read
-
-
 @functools.cache
-def shipped(base: Encoder) -> Both:
-    """Return what the package ships for E5."""
-    return Both(Reranker(base), english())
+def shipped(base: Encoder) -> Reranker:
+    """Return the one that the package ships for E5."""
+    return Reranker(base)
