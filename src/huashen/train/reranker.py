@@ -6,8 +6,8 @@
 
 It begins as multilingual-e5-small, whose upper layers learn to read a question and a passage in one go (cross-encoder; Nogueira & Cho
 2019, arXiv:1901.04085). Each question is shown with the passage that answers it and with passages of the same business that are near to
-it; where none answers, with near ones only, and it has to say that none does. What it learned is written as the difference to E5, in
-steps of which most numbers are a few (see `packed`). A run that was stopped goes on where it was.
+it, and has to find it, and to say that none answers once it is taken out; where none answers, with near ones only. What it learned is
+written as the difference to E5, in steps of which most numbers are a few (see `packed`). A run that was stopped goes on where it was.
 """
 
 import argparse
@@ -52,11 +52,13 @@ END = 5
 WARM = 0.08
 """Share of the steps in which the rate rises."""
 WITHOUT = 0.5
-"""Share of the questions with an answer that are shown without it, and then have none."""
+"""What counts that a question with an answer has none once that is taken out, beside that it has one with it."""
 PARTS = 5
 """A question's prior is told by what was fitted to the other parts of the businesses."""
 _GROUPS = 6
 """Pairs of like length that go through the network together."""
+_TEXTS = 64
+"""Texts of like length that go through the network together."""
 _KEEP = 100
 """Steps between two notes of where it is."""
 STEP = 0.5
@@ -135,7 +137,7 @@ class Net(nn.Module):
 
     def __init__(self, base: Encoder) -> None:
         super().__init__()
-        self._base = base
+        self.base = base
         layers = [Layer(values, base.heads, base.epsilon) for values in base.stack]
         self.frozen = 0 if isinstance(base, MiniLM) else FROZEN
         self.lower = nn.ModuleList(layers[: self.frozen]).requires_grad_(False)
@@ -146,9 +148,9 @@ class Net(nn.Module):
         self.final = nn.Linear(2 * base.width, base.width)
         self.end = nn.Linear(base.width, 1)
 
-    def forward(self, pairs: Sequence[Sequence[int]]) -> Tensor:
-        """Return a number for each pair."""
-        first, there = self._base.begun(pairs)
+    def states(self, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Return the last layer's states of texts, (texts, tokens of the longest, width), and which tokens are there (1)."""
+        first, there = self.base.begun(texts)
         x, mask = torch.tensor(first), torch.tensor(there)
         away = ((mask - 1) * 1e9)[:, None, None].to(self.precision)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == torch.bfloat16):
@@ -158,32 +160,50 @@ class Net(nn.Module):
                     x = layer(x, away)
             for layer in self.layers:
                 x = layer(x, away)
-        x = x.float()
-        mean = (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        made: Tensor = self.end(torch.tanh(self.final(torch.cat([x[:, 0], mean], -1))))[:, 0]
+        return x.float(), mask
+
+    def forward(self, pairs: Sequence[Sequence[int]]) -> Tensor:
+        """Return a number for each pair."""
+        x, mask = self.states(pairs)
+        made: Tensor = self.end(torch.tanh(self.final(torch.cat([x[:, 0], _mean(x, mask)], -1))))[:, 0]
         return made
+
+
+def _mean(states: Tensor, there: Tensor) -> Tensor:
+    return (states * there[..., None]).sum(1) / there.sum(1, keepdim=True)
+
+
+def vectors(net: Net, texts: Sequence[Sequence[int]]) -> Tensor:
+    """Return what the network makes of whole texts, (texts, width), each of length 1."""
+    order = sorted(range(len(texts)), key=lambda k: len(texts[k]))  # equal lengths together
+    made = torch.empty(len(texts), net.base.width)
+    with torch.no_grad():
+        for start in range(0, len(order), _TEXTS):
+            some = order[start : start + _TEXTS]
+            made[some] = functional.normalize(_mean(*net.states([texts[k] for k in some])), dim=-1)
+    return made
 
 
 class Read:
     """A business as the network reads it."""
 
-    def __init__(self, business: Business, base: Encoder) -> None:
+    def __init__(self, business: Business, net: Net) -> None:
+        base = net.base
         self._pair = base.pair
         asked = [base.asked + question for question, _ in business.questions]
         told = [base.told + meaning.spelled(passage) for passage in business.passages]
         self.asked, self.told = [base.tokens(text) for text in asked], [base.tokens(text) for text in told]
-        means = [np.stack([states.mean(0) / np.linalg.norm(states.mean(0)) for states in base.states(texts)]) for texts in (asked, told)]
-        self.nearest = np.argsort(-(means[0] @ means[1].T), axis=1, kind="stable")
+        self.nearest = (vectors(net, self.asked) @ vectors(net, self.told).T).argsort(dim=1, descending=True, stable=True).tolist()
         self.right = [sorted(answers) for _, answers in business.questions]
         self.prior = [0.0] * len(self.right)
         """What the question alone says of whether it has an answer here (see `priors`)."""
 
-    def shown(self, row: int, chance: random.Random, passages: int = PASSAGES) -> tuple[list[list[int]], int]:
-        """Return the pairs of a question, and which of them is right (their number: none is)."""
-        right = self.right[row][:1] if chance.random() >= WITHOUT else []
-        others = [number for number in self.nearest[row].tolist() if number not in self.right[row]][:NEAREST]
+    def shown(self, row: int, chance: random.Random, passages: int = PASSAGES) -> list[list[int]]:
+        """Return the pairs of a question: first that which answers, where one does, then others."""
+        right = self.right[row][:1]
+        others = [number for number in self.nearest[row] if number not in self.right[row]][:NEAREST]
         drawn = others[:1] + chance.sample(others[1:], min(len(others[1:]), passages - 1 - len(right)))
-        return [self._pair(self.asked[row], self.told[number]) for number in right + drawn], 0 if right else len(drawn)
+        return [self._pair(self.asked[row], self.told[number]) for number in right + drawn]
 
 
 def priors(reads: Sequence[Read], *, rounds: int = 12) -> list[list[float]]:
@@ -220,6 +240,19 @@ def priors(reads: Sequence[Read], *, rounds: int = 12) -> list[list[float]]:
             for k in range(part, len(reads), PARTS):
                 told[k] = logits(bags[k]).clamp(-4, 4).tolist()
     return told
+
+
+def missed(scores: Tensor, answered: bool, prior: float) -> Tensor:
+    """Return the loss of a question: how unlikely it finds what is right, with the passage that answers and, by `WITHOUT`, without it.
+
+    Args:
+        scores: of its passages, (passages,).
+        answered: whether the first answers; none does otherwise.
+        prior: what the question alone says of whether there is an answer (see `priors`).
+    """
+    said = torch.cat([torch.zeros(1), scores + prior])
+    without = functional.cross_entropy(torch.cat([said[:1], said[2:]]) if answered else said, torch.tensor(0))
+    return (1 - WITHOUT) * functional.cross_entropy(said, torch.tensor(1)) + WITHOUT * without if answered else without
 
 
 def score(net: Net, pairs: Sequence[Sequence[int]]) -> Tensor:
@@ -291,10 +324,9 @@ def trained(
         chance = random.Random(f"{seed} {step}")
         asked = order[step % each * QUESTIONS :][:QUESTIONS]
         shown = [reads[k].shown(row, chance, passages) for k, row in asked]
-        scores = score(net, [pair for pairs, _ in shown for pair in pairs])
-        parts = torch.split(scores, [len(pairs) for pairs, _ in shown])
-        rows = [torch.cat([part + reads[k].prior[row], torch.zeros(1)]) for part, (k, row) in zip(parts, asked, strict=True)]
-        loss = torch.stack([functional.cross_entropy(row, torch.tensor(right)) for row, (_, right) in zip(rows, shown, strict=True)]).mean()
+        parts = torch.split(score(net, [pair for pairs in shown for pair in pairs]), list(map(len, shown)))
+        told = [missed(part, bool(reads[k].right[row]), reads[k].prior[row]) for part, (k, row) in zip(parts, asked, strict=True)]
+        loss = torch.stack(told).mean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(learned, 1.0)
@@ -394,12 +426,17 @@ def made(
     if base is None:
         raise MissingWeightsError(tr(f"run: huashen weights get {meaning.CARD}", f"请运行：huashen weights get {meaning.CARD}"))
     start = english if english and english.is_file() else start
-    reads = [Read(business, base) for business in every]
-    say(f"{len(every)} businesses, {sum(len(read.right) for read in reads)} questions, base {english or weights.card(meaning.CARD).file}")
+    say(f"{len(every)} businesses, {sum(len(one.questions) for one in every)} questions, base {english or weights.card(meaning.CARD).file}")
+    net = Net(base)
+    reads = []
+    for number, business in enumerate(every, 1):
+        reads.append(Read(business, net))
+        if not number % 50:
+            say(f"{number} businesses read")
     kept = output.with_suffix(".partial")
-    net = trained(reads, base, kept, start=start, epochs=epochs, rate=rate, passages=passages)
+    learned = trained(reads, base, kept, start=start, epochs=epochs, rate=rate, passages=passages)
     with replacing(output) as beside, beside.open("wb") as file:
-        np.savez_compressed(file, **packed(net, base))  # type: ignore[arg-type]
+        np.savez_compressed(file, **packed(learned, base))  # type: ignore[arg-type]
     kept.unlink(missing_ok=True)
     say(f"{output} {output.stat().st_size} bytes")
 
