@@ -73,6 +73,9 @@ class Flash:
 class ToyHouse(House):
     """Knows a face from its file's name: nothing is looked for in pictures, but for one that says it has none."""
 
+    def may_have_style(self, seen: Seen) -> bool:
+        return seen.name == "blue"
+
     def _make(self, seen: Seen, size: str | int | None, background: str) -> Avatar:
         if Path(seen.source).is_file() and b"faceless" in Path(seen.source).read_bytes():
             raise NoFaceError("no face here")

@@ -343,6 +343,14 @@ def as_style(value: str | os.PathLike[str] | Style, *, progress: Callable[[int, 
     return found
 
 
+def may_have_style(value: str) -> bool:
+    """Return whether `as_style` may find how somebody's mouth moves: in a clip, if he speaks in it, or an avatar that knows it."""
+    try:
+        return find(value).style is not None if exists(value) else Path(value).exists() and media.probe(Path(value)).kind == "video"
+    except UnreadableError:
+        return False
+
+
 def remove(name: str) -> None:
     """Delete an avatar with everything it keeps.
 

@@ -420,6 +420,25 @@ def test_choices_are_used_and_kept(browser: Any, toys: str) -> None:
     page.context.close()
 
 
+def test_the_mouth_may_move_like_that_of_another_face(browser: Any, toys: str, address: str) -> None:
+    page, errors = opened(browser, toys)
+    page.click("#settings-open")
+    assert page.locator("#style option").all_inner_texts() == ["This face's own", "blue"]
+    page.select_option("#style", "f1")
+    page.click("#apply")
+    page.wait_for_function("JSON.parse(localStorage.getItem('wanted')).style === 'f1'")
+    with page.expect_request("**/v1/sessions") as asked:
+        page.click("#start")
+    assert json.loads(asked.value.post_data) == {"style": "f1", "lang": "en"}
+    page.wait_for_function("document.querySelector('#notice').innerText.includes('tells no style')")  # a toy has none after all
+    assert errors == []
+    page.context.close()
+    page, _ = opened(browser, address)
+    page.click("#settings-open")
+    assert not page.locator("#style").is_visible()  # a portrait tells none
+    page.context.close()
+
+
 def test_the_keyboard_reaches_everything_and_everything_has_a_name(browser: Any, toys: str) -> None:
     page, errors = opened(browser, toys)
     start(page)

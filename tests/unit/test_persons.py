@@ -247,6 +247,7 @@ def test_a_picture_keeps_the_style_it_was_given_and_speaks_by_it(face: Image, tm
     assert studio.as_style(other, known) == other
     persons.make("you", tmp_path / "me.png", consent=SELF, style="me")
     assert persons.find("you").style == style
+    assert persons.may_have_style("you")
 
 
 def test_what_teaches_no_style_is_said(clip: Path, face: Image, tmp_path: Path) -> None:
@@ -260,6 +261,9 @@ def test_what_teaches_no_style_is_said(clip: Path, face: Image, tmp_path: Path) 
         persons.as_style(tmp_path / "me.png")
     with pytest.raises(UnreadableError):
         persons.as_style("nobody.mp4")
+    (tmp_path / "no.mp4").write_bytes(b"no clip")
+    may = ("anna", str(clip), str(tmp_path / "me.png"), str(tmp_path / "no.mp4"), "nobody.mp4", "example")
+    assert [persons.may_have_style(value) for value in may] == [False, True, False, False, False, False]
 
 
 def test_a_manifest_from_before_styles_is_read(home: Path) -> None:

@@ -102,6 +102,7 @@ class House:
         self._prepared: OrderedDict[tuple[str, str, str], Avatar | Footage] = OrderedDict()
         self._preparing = threading.Lock()
         self._styles: dict[str, Style] = {}  # of faces, by id
+        self._may: dict[str, bool] = {}
 
     def face(self, id: str | None) -> Seen:
         """Return a face on offer, the default without an id.
@@ -161,6 +162,12 @@ class House:
                     )) from error  # fmt: skip
             return self._styles[id]
 
+    def may_have_style(self, seen: Seen) -> bool:
+        """Return whether `manner` may tell how the person of a face moves the mouth; found out once."""
+        if seen.id not in self._may:
+            self._may[seen.id] = persons.may_have_style(seen.source)
+        return self._may[seen.id]
+
     def care(self, person: "Avatar | Footage", background: str) -> "list[Stage]":
         """Return what a session's pictures go through."""
         from huashen.avatar import Avatar
@@ -170,11 +177,12 @@ class House:
         return [*self.stages, *behind]
 
     def described(self, seen: Seen) -> dict[str, Any]:
-        """Return what a page needs to show a face: its id, its name, and where the head is once it has been prepared.
+        """Return what a page needs to show a face: its id, its name, whether it may be a session's `style`, and where the head is once it
+        has been prepared.
 
         `head` is left, top, right, bottom as shares of the picture, whose `size` is in pixels.
         """
-        found: dict[str, Any] = {"id": seen.id, "name": seen.name}
+        found: dict[str, Any] = {"id": seen.id, "name": seen.name, "style": self.may_have_style(seen)}
         key = (seen.id, str(self.defaults.get("size")))
         face = next((face for (*prepared, _), face in list(self._prepared.items()) if tuple(prepared) == key), None)
         if face is not None:

@@ -6,18 +6,19 @@ const BACKGROUNDS = { original: "", blur: "", studio: "linear-gradient(160deg,#5
 
 // The page's choices. `server` asks it ({json, picture}), `changed` is called when others are to be used, `told` shows a line of text.
 export function choices({ server, changed, told }) {
-  const wanted = JSON.parse(localStorage.getItem("wanted") || "{}"); // face, tts, voice, engine, chat, background: what is not there is the server's choice
+  const wanted = JSON.parse(localStorage.getItem("wanted") || "{}"); // face, tts, voice, engine, chat, background, style: what is not there is the server's choice
   let house = null, uploaded = null;
   const face = () => house?.faces.find(({ id }) => id === wanted.face) || house?.faces[0];
   const called = ({ name, id }) => (name === "example" ? words("example") : id === uploaded ? words("add_face") : name);
   const canAsk = () => Boolean(house) && (wanted.chat || house.chat[0].name) !== "none";
+  const styled = () => house.faces.filter((one) => one.style); // whose mouth another face's may move like
   const keep = () => localStorage.setItem("wanted", JSON.stringify({ ...wanted, face: wanted.face === uploaded ? undefined : wanted.face }));
 
   async function take(found) { // a house as the server describes it
     const mine = house?.faces.find(({ id }) => id === uploaded);
     house = found;
     if (mine) house.faces.push(mine);
-    const known = { face: house.faces.map((f) => f.id), tts: house.tts.map((e) => e.name), engine: house.engines.map((e) => e.name), chat: house.chat.map((e) => e.name) };
+    const known = { face: house.faces.map((f) => f.id), tts: house.tts.map((e) => e.name), engine: house.engines.map((e) => e.name), chat: house.chat.map((e) => e.name), style: styled().map(({ id }) => id) };
     for (const [key, names] of Object.entries(known)) if (wanted[key] && !names.includes(wanted[key])) delete wanted[key]; // chosen on another day
     await Promise.all(house.faces.map(async (one) => { one.picture ||= await server.picture(one.id).catch(() => "icon.svg"); }));
   }
@@ -70,6 +71,8 @@ export function choices({ server, changed, told }) {
     options($("engine"), [["", words("auto")], ...ready(house.engines).map((e) => [e.name, e.name, e.missing])], wanted.engine || "");
     options($("chat"), [["", `${words("auto")} (${words(house.chat[0].name)})`], ...house.chat.map((e) => [e.name, words(e.name), e.missing])], wanted.chat || "");
     $("chat").closest("label").hidden = house.chat.length < 2;
+    options($("style"), [["", words("own_style")], ...styled().map((one) => [one.id, called(one)])], wanted.style || "");
+    $("style").closest("label").hidden = !styled().length;
     voices();
     $("poster").src = now.picture; $("who").textContent = called(now);
     $("portrait").style.setProperty("--face", `url("${now.picture}")`);
@@ -82,7 +85,7 @@ export function choices({ server, changed, told }) {
   }
   function apply() {
     const form = new FormData($("settings").querySelector("form")), before = JSON.stringify(wanted);
-    const asked = { face: form.get("face"), background: form.get("background"), tts: $("tts").value, voice: $("voice").value, engine: $("engine").value, chat: $("chat").value };
+    const asked = { face: form.get("face"), background: form.get("background"), tts: $("tts").value, voice: $("voice").value, engine: $("engine").value, chat: $("chat").value, style: $("style").value };
     for (const [key, value] of Object.entries(asked)) if (value && value !== "original" && !(key === "face" && value === house.faces[0].id)) wanted[key] = value; else delete wanted[key];
     keep();
     show();

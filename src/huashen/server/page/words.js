@@ -9,6 +9,7 @@ const TEXTS = {
   microphone: ["Microphone", "麦克风"], send: ["Send", "发送"], hush: ["Interrupt (Esc)", "打断（Esc）"], settings: ["Settings", "设置"], close: ["Close", "关闭"], apply: ["Use these", "应用"],
   mute: ["Sound off", "静音"], fullscreen: ["Full screen", "全屏"], end: ["End the conversation", "结束对话"], latest: ["To the newest", "回到最新"], i_listen: ["Listening to you", "正在听您说"],
   face: ["Face", "形象"], add_face: ["Your picture", "上传图片"], voice_engine: ["Speech engine", "语音引擎"], voice: ["Voice", "嗓音"], engine: ["Picture engine", "画面引擎"], answers: ["Answers from", "回答来源"],
+  style: ["Mouth moves like", "口型风格"], own_style: ["This face's own", "此形象自己的"],
   background: ["Background", "背景"], original: ["As it is", "原图"], blur: ["Blurred", "虚化"], studio: ["Studio", "影棚"], green: ["Green", "绿幕"], white: ["White", "白色"],
   captions: ["Captions under the picture", "画面下方显示字幕"], show_timings: ["Measured delays, from the last word to the first frame", "实测延迟：从说完到首帧"], restart_note: ["Changes begin a new conversation.", "更改后将开始新的对话。"],
   auto: ["Automatic", "自动"], female: ["Female", "女声"], male: ["Male", "男声"], none: ["Nothing: it only repeats", "不回答，只复述"],
