@@ -117,9 +117,9 @@ def test_the_english_one_is_written_whole_and_read_again(tmp_path: Path, monkeyp
     (tmp_path / "en.txt").write_text("= shop\nab ca\n? ab\n? ca we\nab b\n? b\n! we is\nca b b\nwe we\n? we\n" * 4, "utf-8")
     (tmp_path / "zh.txt").write_text("not a line of a business", "utf-8")  # not English: not read
     np.savez_compressed(tmp_path / "start.npz", **training.packed(training.Net(toy_minilm.network()), toy_minilm.network()))
-    options = ["--english", str(tmp_path / "start.npz"), "--epochs", "1", "--threads", "1", "-o", str(tmp_path / "made.npz")]
+    options = ["--english", str(tmp_path / "start.npz"), "--epochs", "9", "--steps", "2", "--threads", "1"]
     monkeypatch.setattr(training, "QUESTIONS", 5)
-    training.main([str(tmp_path), *options])
+    training.main([str(tmp_path), *options, "-o", str(tmp_path / "made.npz")])
     again = rerank.Reranker(minilm.read(tmp_path / "made.npz"), tmp_path / "made.npz")
     assert np.isfinite(again.answers("ab ca", ["we", "b b"])).all()
     before = minilm.read(tmp_path / "start.npz")

@@ -347,7 +347,7 @@ RANK = (3.71, 6.42, 1.67, 16.30, 1.95, 0.54, -0.59, 0.93, 0.77, -0.39)
 RANK_NEAR = (2.54, 4.43, -0.09, 9.14, 1.23, -0.40, -1.11, 0.10, 0.43, 0.24, 16.47, 20.53)
 
 
-RANK_READ, RANK_READ_NEAR = 2.37, 0.80
+RANK_READ, RANK_READ_NEAR = 2.37, 1.04
 """What counts how well a passage answers, when it is read with the question, beside its score so far, by words or by meaning too."""
 READ = 6
 """Passages that are read together with the question, the best so far, if they are short enough."""
@@ -547,8 +547,8 @@ WEIGHTS = (1.55, 0.26, 0.21, 0.50, 0.65, 0.77, 2.78, 0.00)
 BIAS = -3.25
 WEIGHTS_READ = (-0.83, 0.53, 2.75, 1.77, -1.20, 0.41, 0.40, 0.51, 0.10, 0.53, 0.40, -0.21, 0.43)
 BIAS_READ = -3.65
-WEIGHTS_NEAR = (1.17, -1.88, 2.95, 0.94, -0.07, 0.48, -0.52, 0.25, 2.96, 0.61, 4.36, 0.22, 0.23, 0.26, 0.26, -0.21, 0.17, 0.09)
-BIAS_NEAR = -8.84
+WEIGHTS_NEAR = (1.20, -1.93, 2.85, 0.60, 0.12, 0.46, -0.03, 0.30, 2.28, 0.68, 0.88, 0.28, 0.55, 0.23, 0.08, 0.20, -0.03, 0.29)
+BIAS_NEAR = -6.73
 JUDGED = {"words": (WEIGHTS, BIAS), "reading": (WEIGHTS_READ, BIAS_READ), "meaning": (WEIGHTS_NEAR, BIAS_NEAR)}
 """How sure one is, by what found it."""
 

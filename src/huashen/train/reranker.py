@@ -284,7 +284,7 @@ def begun(base: Encoder, start: Path | None = None) -> Net:
 
 def trained(
     reads: Sequence[Read], base: Encoder, kept: Path, *, start: Path | None = None, epochs: int = EPOCHS, rate: float = RATE,
-    passages: int = PASSAGES, seed: int = 0,
+    most: int | None = None, passages: int = PASSAGES, seed: int = 0,
 ) -> Net:  # fmt: skip
     """Train on all questions.
 
@@ -295,6 +295,7 @@ def trained(
         start: what was trained before.
         epochs: rounds over the questions.
         rate: the highest learning rate of the layers; that of the end is five times as high.
+        most: steps after which it ends if it has not before; the rate falls accordingly.
         passages: what a question is shown with.
         seed: of what is drawn.
     """
@@ -304,7 +305,7 @@ def trained(
     net = begun(base, start)
     questions = [(k, row) for k, read in enumerate(reads) for row in range(len(read.right))]
     each = len(questions) // QUESTIONS
-    steps = each * epochs
+    steps = min(each * epochs, most or each * epochs)
     learned = [value for value in net.parameters() if value.requires_grad]
     ends = {"params": [*net.final.parameters(), *net.end.parameters()], "lr": END * rate}
     optimiser = torch.optim.AdamW([{"params": list(net.layers.parameters()), "lr": rate}, ends], weight_decay=0.01)
@@ -392,6 +393,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                         "written before; of the files those whose names begin with en")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--steps", type=int, help=f"of {QUESTIONS} questions; it ends there, whatever the epochs")
     parser.add_argument("--passages", type=int, default=PASSAGES)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
@@ -399,14 +401,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         made(
             options.questions, options.output, start=options.start, english=options.english, epochs=options.epochs, rate=options.rate,
-            passages=options.passages,
+            most=options.steps, passages=options.passages,
         )  # fmt: skip
     except HuashenError as error:
         raise SystemExit(str(error)) from error
 
 
 def made(
-    questions: Sequence[Path], output: Path, *, start: Path | None, english: Path | None, epochs: int, rate: float, passages: int,
+    questions: Sequence[Path], output: Path, *, start: Path | None, english: Path | None, epochs: int, rate: float,
+    most: int | None, passages: int,
 ) -> None:  # fmt: skip
     """Train on folders of questions and write what was learned (see `trained`).
 
@@ -434,7 +437,7 @@ def made(
         if not number % 50:
             say(f"{number} businesses read")
     kept = output.with_suffix(".partial")
-    learned = trained(reads, base, kept, start=start, epochs=epochs, rate=rate, passages=passages)
+    learned = trained(reads, base, kept, start=start, epochs=epochs, rate=rate, most=most, passages=passages)
     with replacing(output) as beside, beside.open("wb") as file:
         np.savez_compressed(file, **packed(learned, base))  # type: ignore[arg-type]
     kept.unlink(missing_ok=True)
