@@ -10,7 +10,7 @@ The first search (the maps in head.npz, the ranking, the search by words alone) 
 files FIRST of tests/questions/train, three parts in turn unseen. The rerankers learned from others (`huashen.train.reranker`). How
 sure an answer is, is fitted to the whole documents of DOCUMENTS, from which no reranker learned, cross-validated: a fifth of the businesses
 at a time unseen. Each question that has an answer is asked twice, the second time with the passage that answers it taken out; without
-that, how a question is asked tells too much of whether it has an answer. Nothing learns from tests/questions/test, blind and fit.
+that, how a question is asked tells too much of whether it has an answer. Nothing learns from tests/questions/test, blind, unseen and fit.
 """
 
 import argparse
