@@ -39,6 +39,13 @@ def asked(folder: Path) -> list[tuple[str, str]]:
         return [(row["question"], row["expected"]) for row in csv.DictReader(file)]
 
 
+def curve(said: np.ndarray, true: np.ndarray) -> float:
+    """Return the chance that a true one is said to be likelier than one that is not."""
+    ranks = np.empty(len(said))
+    ranks[np.argsort(said, kind="stable")] = np.arange(len(said))
+    return float((ranks[true].mean() - (true.sum() - 1) / 2) / (~true).sum())
+
+
 class Without:
     """What is known of passages, some of which have been taken out."""
 

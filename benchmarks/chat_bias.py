@@ -10,17 +10,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from chat import QUESTIONS
+from chat import QUESTIONS, curve
 
 from huashen.chat import meaning
 from huashen.train.reranker import businesses, priors
-
-
-def curve(said: np.ndarray, true: np.ndarray) -> float:
-    """Return the chance that a true one is said to be likelier than one that is not."""
-    ranks = np.empty(len(said))
-    ranks[np.argsort(said, kind="stable")] = np.arange(len(said))
-    return float((ranks[true].mean() - (true.sum() - 1) / 2) / (~true).sum())
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Fit what the document search needs: how sure of an answer we are, and what it stands on. Needs torch and the weights.
 
     python benchmarks/chat_fit.py             # numbers of questions that nothing learned from, then the constants for search.py
+    python benchmarks/chat_fit.py --new       # measure tests/questions/blind and unseen too
     python benchmarks/chat_fit.py --reading   # the same without sentence embeddings, for English
     python benchmarks/chat_fit.py --passages  # also what comes of it for the businesses of tests/questions/fit
     python benchmarks/chat_fit.py --first     # the first search: cross-validated numbers, then the constants for search.py
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from chat import QUESTIONS, asked, without
+from chat import QUESTIONS, asked, curve, without
 
 from huashen.chat import meaning, search
 from huashen.chat.documents import passages
@@ -34,6 +35,7 @@ SIZE = 128
 PARTS = 3
 FIFTHS = 5
 DOCUMENTS = ("dev", "natural", "held", "fresh")
+NEW = ("blind", "unseen")
 FIRST = ("en", "en-1", "en-2", "zh", "zh-1")
 
 
@@ -174,6 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--first", action="store_true", help="the first search")
     parser.add_argument("--reading", action="store_true", help="without sentence embeddings")
+    parser.add_argument("--new", action="store_true", help="measure tests/questions/blind and unseen too")
     parser.add_argument("--passages", action="store_true", help="measure tests/questions/fit too")
     parser.add_argument("--write", action="store_true", help="with --first: write head.npz, fitted on all")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
@@ -185,7 +188,7 @@ def main() -> None:
     if options.first:
         first(network, write=options.write)
     else:
-        second(options.jobs, near=not options.reading, also=options.passages)
+        second(options.jobs, near=not options.reading, new=options.new, also=options.passages)
 
 
 def first(network: meaning.E5, *, write: bool) -> None:
@@ -251,20 +254,22 @@ def told(business: Business, near: bool = True) -> tuple[list[tuple[list[tuple[f
     return found, index
 
 
-def second(jobs: int, *, near: bool, also: bool) -> None:
+def second(jobs: int, *, near: bool, new: bool, also: bool) -> None:
     """Fit the ranking of what was read, and how sure one is of it; print both and what comes of them.
 
     Args:
         jobs: processes.
         near: with sentence embeddings; without, only English can be read.
+        new: measure the whole documents of NEW too, to which nothing is fitted.
         also: measure lists of passages too, to which nothing is fitted.
     """
     every = [business for name in DOCUMENTS for business in documents(name)]
     whole = len(every)
+    every += [business for name in NEW for business in documents(name)] if new else []
     every += businesses(sorted((QUESTIONS / "fit").glob("*.txt"))) if also else []
     if not near:
         every = [business for business in every if business.name.startswith("en")]
-        whole = sum(" of " in business.name for business in every)
+        whole = sum(business.name.endswith(DOCUMENTS) for business in every)
     with ProcessPoolExecutor(jobs) as pool:
         made = list(pool.map(functools.partial(told, near=near), every))
     sets = [(torch.tensor(rows), torch.tensor(right)) for found, _ in made[:whole] for rows, right in found if any(right)]
@@ -273,9 +278,18 @@ def second(jobs: int, *, near: bool, also: bool) -> None:
     setattr(search, trust, float(weights[1] / weights[0]))
     search.sure = lambda features: 0.0  # not known yet
     rows = []
+    highest: dict[str, dict[str, list[float]]] = {}
     for k, (business, (_, index)) in enumerate(zip(every, made, strict=True)):
+        kind = f"{business.name[:2]} {'documents' if k < whole else business.name.partition(' of ')[2] or 'passages'}"
+        values: dict[str, dict[int, float]] = {}
+        for (question, number), value in index.meant._answers.items():  # type: ignore[union-attr]
+            values.setdefault(question, {})[number] = value
         for question, answers in business.questions:
-            kind = f"{business.name[:2]} {'documents' if k < whole else 'passages'}"
+            if read := values.get(question):
+                best = highest.setdefault(kind, {})
+                best.setdefault("known" if answers else "unknown", []).append(max(read.values()))
+                if answers and (left := read.keys() - answers):
+                    best.setdefault("taken out", []).append(max(read[number] for number in left))
             hit = next(iter(index.search(question, count=1)), None)
             first = hit is not None and index.passages.index(hit.passage) in answers
             rows.append((k, kind, "known" if answers else "unknown", first, _features(hit, near=near)))
@@ -285,6 +299,11 @@ def second(jobs: int, *, near: bool, also: bool) -> None:
     share = sum(any(right) for found, _ in made for _, right in found) / sum(row[2] == "known" for row in rows)
     print(f"{len(every)} businesses; of the questions that have an answer it is among what was read of {share:.1%}\n"
           f"{trust} = {getattr(search, trust):.2f}")  # fmt: skip
+    for kind, best in sorted(highest.items()):  # what the reranker alone tells apart
+        for other in ("unknown", "taken out"):
+            values_of = np.array(best["known"] + best[other])
+            print(f"{kind}: area under the curve of the best that was read, known against {other}: "
+                  f"{curve(values_of, np.arange(len(values_of)) < len(best['known'])):.3f}")  # fmt: skip
     sureness(rows, "_NEAR" if near else "_READ", FIFTHS, whole)
 
 
