@@ -314,9 +314,9 @@ def test_a_token_is_asked_for_a_wrong_one_refused(browser: Any) -> None:
             page.fill("#token", "open sesame")
             page.press("#token", "Enter")
             page.wait_for_selector("#curtain[data-state=idle]")
-            page.goto(place + "/#token=open sesame")
+            page.goto(place + "/#token=open sesame")  # of a page that is open only the end changes: it loads itself again
+            page.wait_for_url(lambda address: "sesame" not in address)  # an address is easily passed on
             page.wait_for_selector("#curtain[data-state=idle]")
-            assert "sesame" not in page.url, "an address is easily passed on"
             context.close()
 
 
@@ -426,7 +426,7 @@ def test_the_mouth_may_move_like_that_of_another_face(browser: Any, toys: str, a
     assert page.locator("#style option").all_inner_texts() == ["This face's own", "blue"]
     page.select_option("#style", "f1")
     page.click("#apply")
-    page.wait_for_function("JSON.parse(localStorage.getItem('wanted')).style === 'f1'")
+    page.wait_for_function("JSON.parse(localStorage.getItem('wanted') || '{}').style === 'f1'")
     with page.expect_request("**/v1/sessions") as asked:
         page.click("#start")
     assert json.loads(asked.value.post_data) == {"style": "f1", "lang": "en"}
