@@ -54,7 +54,7 @@ class E5(Encoder):
         raw = self._raw
         if bytes(raw[:4]) != b"E5S1":
             raise ValueError("E5S1")
-        _, self.width, self._layers, self.heads, inner, words, self._places, _, self.epsilon, block = struct.unpack_from("<I7ifi", raw, 4)
+        _, self.width, layers, self.heads, inner, self.words, places, _, self.epsilon, block = struct.unpack_from("<I7ifi", raw, 4)
         if block != BLOCK:
             raise ValueError(f"{block}")
         pieces, self._begin, self._end, _, self._unknown, size = struct.unpack_from("<5iQ", raw, 44)
@@ -96,9 +96,9 @@ class E5(Encoder):
             packed = np.frombuffer(raw, _PACKED, rows * columns // BLOCK, held[name][1])
             return _unpacked(packed).reshape(rows, columns).T  # (columns, rows): what comes in by what goes out
 
-        self._words = np.frombuffer(raw, _PACKED, words * n // BLOCK, held["emb.word"][1]).reshape(words, n // BLOCK)
-        self._place = plain("emb.pos", self._places * n).reshape(-1, n) + plain("emb.type", n)
-        self._first = (plain("emb.ln.w", n), plain("emb.ln.b", n))
+        self._blocks = np.frombuffer(raw, _PACKED, self.words * n // BLOCK, held["emb.word"][1]).reshape(-1, n // BLOCK)
+        self.place = plain("emb.pos", places * n).reshape(-1, n) + plain("emb.type", n)
+        self.first = (plain("emb.ln.w", n), plain("emb.ln.b", n))
         self.stack = [
             (
                 np.concatenate([matrix(f"l{k}.{name}.w", n, n) for name in "qkv"], axis=1),
@@ -109,7 +109,7 @@ class E5(Encoder):
                 np.ascontiguousarray(matrix(f"l{k}.fo.w", n, d)), plain(f"l{k}.fo.b", n),
                 plain(f"l{k}.oln.w", n), plain(f"l{k}.oln.b", n),
             )
-            for k in range(self._layers)
+            for k in range(layers)
         ]  # fmt: skip
 
     def tokens(self, text: str) -> list[int]:
@@ -137,8 +137,8 @@ class E5(Encoder):
             cut.append(number)
         return [self._begin, *cut[::-1][:LONG], self._end]
 
-    def _rows(self, numbers: NDArray[np.int64]) -> Floats:
-        return _unpacked(self._words[numbers])
+    def rows(self, numbers: NDArray[np.int64]) -> Floats:
+        return _unpacked(self._blocks[numbers]).reshape(len(numbers), self.width)
 
 
 def _unpacked(blocks: NDArray[np.void]) -> Floats:

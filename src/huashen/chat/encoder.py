@@ -25,17 +25,20 @@ class Encoder:
     """What a question and a passage begin with."""
     parted = 1
     """Ends that stand between a question and a passage which are read in one go."""
+    words: int
+    """How many it knows."""
+    place: Floats
+    """Places, with the one type of token, (places, width)."""
+    first: tuple[Floats, Floats]
+    """The norm before the first layer: weight and bias."""
     _begin: int
     _end: int
-    _place: Floats
-    """Places, with the one type of token, (places, width)."""
-    _first: tuple[Floats, Floats]
 
     def tokens(self, text: str) -> list[int]:
         """Return the numbers of a text's tokens, between begin and end."""
         raise NotImplementedError
 
-    def _rows(self, numbers: NDArray[np.int64]) -> Floats:
+    def rows(self, numbers: NDArray[np.int64]) -> Floats:
         """Return the words' vectors, (tokens, width)."""
         raise NotImplementedError
 
@@ -63,8 +66,8 @@ class Encoder:
         for row, numbers in enumerate(batch):
             ids[row, : len(numbers)] = numbers
             there[row, : len(numbers)] = 1
-        x = self._rows(ids.ravel()).reshape(b, t, self.width) + self._place[:t]
-        return _normal(x, *self._first, self.epsilon), there
+        x = self.rows(ids.ravel()).reshape(b, t, self.width) + self.place[:t]
+        return _normal(x, *self.first, self.epsilon), there
 
     def run(self, batch: Sequence[Sequence[int]], stack: Sequence[Layer] | None = None) -> tuple[Floats, Floats]:
         """Return the last layer's states, (texts, tokens of the longest, width), and which tokens are there (1) or only fill up (0).

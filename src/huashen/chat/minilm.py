@@ -52,13 +52,14 @@ class MiniLM(Encoder):
         self.vocabulary = vocabulary
         self._numbers = {piece: number for number, piece in enumerate(vocabulary)}
         self._begin, self._end, self._unknown = (self._numbers[piece] for piece in ("[CLS]", "[SEP]", "[UNK]"))
-        self.words = tensors[_EMBEDDINGS]
-        if self.words.shape[0] != len(vocabulary):
-            raise ValueError(f"{len(vocabulary)} pieces, {self.words.shape[0]} vectors")
-        self.width = self.words.shape[1]
+        self.words = len(vocabulary)
+        self.vectors = tensors[_EMBEDDINGS]
+        if len(self.vectors) != self.words:
+            raise ValueError(f"{self.words} pieces, {len(self.vectors)} vectors")
+        self.width = self.vectors.shape[1]
         places = tensors["embeddings.position_embeddings.weight"]
-        self._place = places[:PLACES] + tensors["embeddings.token_type_embeddings.weight"][0]
-        self._first = (tensors["embeddings.LayerNorm.weight"], tensors["embeddings.LayerNorm.bias"])
+        self.place = places[:PLACES] + tensors["embeddings.token_type_embeddings.weight"][0]
+        self.first = (tensors["embeddings.LayerNorm.weight"], tensors["embeddings.LayerNorm.bias"])
         self.stack = []
         while _LAYER(len(self.stack)) + _PARTS[0] in tensors:
             name = _LAYER(len(self.stack))
@@ -88,8 +89,8 @@ class MiniLM(Encoder):
             start = end
         return made
 
-    def _rows(self, numbers: NDArray[np.int64]) -> Floats:
-        return self.words[numbers]
+    def rows(self, numbers: NDArray[np.int64]) -> Floats:
+        return self.vectors[numbers]
 
 
 def _words(text: str) -> list[str]:
@@ -128,10 +129,10 @@ def published(folder: Path) -> MiniLM:
 def packed(network: MiniLM) -> dict[str, NDArray[Any]]:
     """Return the network as our files hold it."""
     made: dict[str, NDArray[Any]] = {"vocabulary": np.frombuffer("\n".join(network.vocabulary).encode(), np.uint8)}
-    made |= _rounded(_EMBEDDINGS, network.words)
-    made["embeddings.position_embeddings.weight"] = network._place.astype(np.float16)
+    made |= _rounded(_EMBEDDINGS, network.vectors)
+    made["embeddings.position_embeddings.weight"] = network.place.astype(np.float16)
     made["embeddings.token_type_embeddings.weight"] = np.zeros((1, network.width), np.float16)  # it is in the places
-    for name, value in zip(("weight", "bias"), network._first, strict=True):
+    for name, value in zip(("weight", "bias"), network.first, strict=True):
         made[f"embeddings.LayerNorm.{name}"] = value.astype(np.float16)
     for k, (qkv, qkv_b, *rest) in enumerate(network.stack):
         name = _LAYER(k)

@@ -44,7 +44,7 @@ QUESTIONS = 16
 """Questions of a step."""
 PASSAGES = 4
 """Passages a question is shown with."""
-NEAREST = 8
+NEAREST = 10
 """Of how many near ones those that do not answer are drawn; the nearest is always there."""
 RATE = 6e-5
 END = 5
@@ -55,8 +55,10 @@ WITHOUT = 0.5
 """What counts that a question with an answer has none once that is taken out, beside that it has one with it."""
 PARTS = 5
 """A question's prior is told by what was fitted to the other parts of the businesses."""
+DROPOUT = 0.1
+"""Of what a layer adds, while it learns."""
 _GROUPS = 6
-"""Pairs of like length that go through the network together."""
+"""Pairs of like length that go through the network together; on a GPU, which minds starting more than filling up, a third as many."""
 _TEXTS = 64
 """Texts of like length that go through the network together."""
 _KEEP = 100
@@ -125,35 +127,48 @@ class Layer(nn.Module):
         qkv, qkv_b, out, out_b, ln, ln_b, wide, wide_b, back, back_b, last, last_b = self.values
         b, t, n = x.shape
         q, k, v = functional.linear(x, qkv, qkv_b).view(b, t, 3, self._heads, n // self._heads).permute(2, 0, 3, 1, 4)
-        seen = torch.softmax(q @ k.transpose(2, 3) * (n // self._heads) ** -0.5 + away, -1).to(v.dtype)
-        mixed = (seen @ v).transpose(1, 2).reshape(b, t, n)
-        x = functional.layer_norm(x + functional.linear(mixed, out, out_b), (n,), ln, ln_b, self._epsilon)
+        if x.is_cuda:
+            mixed = functional.scaled_dot_product_attention(q, k, v, away.to(q.dtype))
+        else:  # the same; the function takes twice as long on a CPU when it has to learn
+            mixed = torch.softmax(q @ k.transpose(2, 3) * (n // self._heads) ** -0.5 + away, -1).to(v.dtype) @ v
+        found = functional.linear(mixed.transpose(1, 2).reshape(b, t, n), out, out_b)
+        x = functional.layer_norm(x + functional.dropout(found, DROPOUT, self.training), (n,), ln, ln_b, self._epsilon)
         more = functional.gelu(functional.linear(x, wide, wide_b), approximate="tanh")
-        return functional.layer_norm(x + functional.linear(more, back, back_b), (n,), last, last_b, self._epsilon)
+        made = functional.dropout(functional.linear(more, back, back_b), DROPOUT, self.training)
+        return functional.layer_norm(x + made, (n,), last, last_b, self._epsilon)
 
 
 class Net(nn.Module):
     """The network: pairs of a question and a passage to how well the second answers the first; 0: as likely as that nothing does."""
 
-    def __init__(self, base: Encoder) -> None:
+    def __init__(self, base: Encoder, device: str = "cpu") -> None:
         super().__init__()
         self.base = base
+        self.device = torch.device(device)
         layers = [Layer(values, base.heads, base.epsilon) for values in base.stack]
         self.frozen = 0 if isinstance(base, MiniLM) else FROZEN
         self.lower = nn.ModuleList(layers[: self.frozen]).requires_grad_(False)
         self.layers = nn.ModuleList(layers[self.frozen :])
-        fast = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+        fast = device != "cpu" or any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
         self.precision = torch.bfloat16 if fast else torch.float32
         """What the layers compute in; the difference between the two is far below that of rounding what was learned."""
+        rows = torch.tensor(base.rows(np.arange(base.words)).astype(np.float16))
+        place, (weight, bias) = torch.tensor(base.place), map(torch.tensor, base.first)
+        self.words, self.place, self.norm, self.norm_b = (nn.Buffer(value, persistent=False) for value in (rows, place, weight, bias))
         self.final = nn.Linear(2 * base.width, base.width)
         self.end = nn.Linear(base.width, 1)
+        self.to(self.device).eval()
 
     def states(self, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Return the last layer's states of texts, (texts, tokens of the longest, width), and which tokens are there (1)."""
-        first, there = self.base.begun(texts)
-        x, mask = torch.tensor(first), torch.tensor(there)
+        ids, there = np.zeros((len(texts), max(map(len, texts))), np.int64), np.zeros((len(texts), max(map(len, texts))), np.float32)
+        for row, text in enumerate(texts):
+            ids[row, : len(text)], there[row, : len(text)] = text, 1
+        mask = torch.tensor(there, device=self.device)
         away = ((mask - 1) * 1e9)[:, None, None].to(self.precision)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == torch.bfloat16):
+        x = self.words[torch.tensor(ids, device=self.device)].float() + self.place[: ids.shape[1]]
+        x = functional.layer_norm(x, x.shape[-1:], self.norm, self.norm_b, self.base.epsilon)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
             x = x.to(self.precision)
             with torch.no_grad():
                 for layer in self.lower:
@@ -180,7 +195,7 @@ def vectors(net: Net, texts: Sequence[Sequence[int]]) -> Tensor:
     with torch.no_grad():
         for start in range(0, len(order), _TEXTS):
             some = order[start : start + _TEXTS]
-            made[some] = functional.normalize(_mean(*net.states([texts[k] for k in some])), dim=-1)
+            made[some] = functional.normalize(_mean(*net.states([texts[k] for k in some])), dim=-1).cpu()
     return made
 
 
@@ -242,34 +257,42 @@ def priors(reads: Sequence[Read], *, rounds: int = 12) -> list[list[float]]:
     return told
 
 
-def missed(scores: Tensor, answered: bool, prior: float) -> Tensor:
-    """Return the loss of a question: how unlikely it finds what is right, with the passage that answers and, by `WITHOUT`, without it.
+def missed(scores: Sequence[Tensor], answered: Sequence[bool], prior: Sequence[float]) -> Tensor:
+    """Return the loss of questions: how unlikely each finds what is right, with the passage that answers and, by `WITHOUT`, without it.
 
     Args:
-        scores: of its passages, (passages,).
-        answered: whether the first answers; none does otherwise.
+        scores: of each one's passages, (passages,).
+        answered: whether the first of them answers; none does otherwise.
         prior: what the question alone says of whether there is an answer (see `priors`).
+
+    Returns:
+        (questions,).
     """
-    said = torch.cat([torch.zeros(1), scores + prior])
-    without = functional.cross_entropy(torch.cat([said[:1], said[2:]]) if answered else said, torch.tensor(0))
-    return (1 - WITHOUT) * functional.cross_entropy(said, torch.tensor(1)) + WITHOUT * without if answered else without
+    told = nn.utils.rnn.pad_sequence(list(scores), batch_first=True, padding_value=-torch.inf) + scores[0].new_tensor(prior)[:, None]
+    said = functional.pad(told, (1, 0))  # none first, then those that are shown
+    known = torch.tensor(answered, device=said.device)
+    gone = torch.zeros_like(said, dtype=torch.bool)
+    gone[:, 1] = known
+    without = torch.logsumexp(said.masked_fill(gone, -torch.inf), 1)
+    found = torch.logsumexp(said, 1) - torch.where(known, said[:, 1], 0)
+    return torch.where(known, (1 - WITHOUT) * found + WITHOUT * without, without)
 
 
 def score(net: Net, pairs: Sequence[Sequence[int]]) -> Tensor:
     """Return what the network says of each pair; pairs of like length go through it together."""
     order = np.array(sorted(range(len(pairs)), key=lambda k: len(pairs[k])))
-    groups = [group for group in np.array_split(order, _GROUPS) if len(group)]
-    made = torch.cat([net([pairs[k] for k in group]) for group in groups])
-    return made[torch.tensor(np.argsort(order))]
+    groups = np.array_split(order, _GROUPS if net.device.type == "cpu" else _GROUPS // 3)
+    made = torch.cat([net([pairs[k] for k in group]) for group in groups if len(group)])
+    return made[torch.tensor(np.argsort(order), device=net.device)]
 
 
-def begun(base: Encoder, start: Path | None = None) -> Net:
+def begun(base: Encoder, start: Path | None = None, device: str = "cpu") -> Net:
     """Return the network as E5 is, or as it was written before.
 
     Raises:
         UnreadableError: what was written does not belong to `base`, or is broken.
     """
-    net = Net(base)
+    net = Net(base, device)
     if start is not None:
         before = Reranker(base, start)
         with torch.no_grad():
@@ -284,7 +307,7 @@ def begun(base: Encoder, start: Path | None = None) -> Net:
 
 def trained(
     reads: Sequence[Read], base: Encoder, kept: Path, *, start: Path | None = None, epochs: int = EPOCHS, rate: float = RATE,
-    most: int | None = None, passages: int = PASSAGES, seed: int = 0,
+    most: int | None = None, each: int = QUESTIONS, passages: int = PASSAGES, device: str = "cpu", seed: int = 0,
 ) -> Net:  # fmt: skip
     """Train on all questions.
 
@@ -296,23 +319,26 @@ def trained(
         epochs: rounds over the questions.
         rate: the highest learning rate of the layers; that of the end is five times as high.
         most: steps after which it ends if it has not before; the rate falls accordingly.
+        each: questions of a step.
         passages: what a question is shown with.
+        device: where, as torch names it.
         seed: of what is drawn.
     """
     torch.manual_seed(seed)
     for read, prior in zip(reads, priors(reads), strict=True):
         read.prior = prior
-    net = begun(base, start)
+    net = begun(base, start, device)
+    net.train()
     questions = [(k, row) for k, read in enumerate(reads) for row in range(len(read.right))]
-    each = len(questions) // QUESTIONS
-    steps = min(each * epochs, most or each * epochs)
+    epoch = len(questions) // each
+    steps = min(epoch * epochs, most or epoch * epochs)
     learned = [value for value in net.parameters() if value.requires_grad]
     ends = {"params": [*net.final.parameters(), *net.end.parameters()], "lr": END * rate}
     optimiser = torch.optim.AdamW([{"params": list(net.layers.parameters()), "lr": rate}, ends], weight_decay=0.01)
     falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda at: min((at + 1) / (WARM * steps), max(0.02, 1 - at / steps)))
     at = 0
     if kept.exists():
-        state = torch.load(kept, weights_only=True)
+        state = torch.load(kept, map_location=device, weights_only=True)
         net.load_state_dict(state["net"])
         optimiser.load_state_dict(state["optimiser"])
         falling.load_state_dict(state["rate"])
@@ -320,14 +346,14 @@ def trained(
     began, losses = time.monotonic(), []
     order: list[tuple[int, int]] = []
     for step in range(at, steps):
-        if not order or not step % each:
-            order = random.Random(f"{seed} epoch {step // each}").sample(questions, len(questions))
+        if not order or not step % epoch:
+            order = random.Random(f"{seed} epoch {step // epoch}").sample(questions, len(questions))
         chance = random.Random(f"{seed} {step}")
-        asked = order[step % each * QUESTIONS :][:QUESTIONS]
+        torch.manual_seed(chance.getrandbits(62))
+        asked = order[step % epoch * each :][:each]
         shown = [reads[k].shown(row, chance, passages) for k, row in asked]
         parts = torch.split(score(net, [pair for pairs in shown for pair in pairs]), list(map(len, shown)))
-        told = [missed(part, bool(reads[k].right[row]), reads[k].prior[row]) for part, (k, row) in zip(parts, asked, strict=True)]
-        loss = torch.stack(told).mean()
+        loss = missed(parts, [bool(reads[k].right[row]) for k, row in asked], [reads[k].prior[row] for k, row in asked]).mean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(learned, 1.0)
@@ -341,7 +367,7 @@ def trained(
             state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "rate": falling.state_dict(), "at": step + 1}
             with replacing(kept) as beside:
                 torch.save(state, beside)
-    return net
+    return net.eval()
 
 
 def packed(net: Net, base: Encoder) -> dict[str, NDArray[Any]]:
@@ -386,22 +412,24 @@ def say(words: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, and write what was learned."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("questions", type=Path, nargs="+", help=".txt files of businesses, or folders of them")
+    parser.add_argument("folders", type=Path, nargs="+", help=".txt files of businesses, or folders of them")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="what was trained before; it goes on from there, with these questions")
     parser.add_argument("--english", type=Path, help="train the English one, from all-MiniLM-L6-v2 in this folder, or from what was "
                         "written before; of the files those whose names begin with en")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--rate", type=float, default=RATE)
-    parser.add_argument("--steps", type=int, help=f"of {QUESTIONS} questions; it ends there, whatever the epochs")
-    parser.add_argument("--passages", type=int, default=PASSAGES)
+    parser.add_argument("--steps", type=int, help="it ends there, whatever the epochs")
+    parser.add_argument("--questions", type=int, default=QUESTIONS, dest="each", help="of a step")
+    parser.add_argument("--passages", type=int, default=PASSAGES, help="that a question is shown with")
+    parser.add_argument("--device", default="cpu", help="where it is trained, as torch names it: cuda")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:
         made(
-            options.questions, options.output, start=options.start, english=options.english, epochs=options.epochs, rate=options.rate,
-            most=options.steps, passages=options.passages,
+            options.folders, options.output, start=options.start, english=options.english, epochs=options.epochs, rate=options.rate,
+            most=options.steps, each=options.each, passages=options.passages, device=options.device,
         )  # fmt: skip
     except HuashenError as error:
         raise SystemExit(str(error)) from error
@@ -409,7 +437,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def made(
     questions: Sequence[Path], output: Path, *, start: Path | None, english: Path | None, epochs: int, rate: float,
-    most: int | None, passages: int,
+    most: int | None, each: int, passages: int, device: str,
 ) -> None:  # fmt: skip
     """Train on folders of questions and write what was learned (see `trained`).
 
@@ -430,16 +458,16 @@ def made(
         raise MissingWeightsError(tr(f"run: huashen weights get {meaning.CARD}", f"请运行：huashen weights get {meaning.CARD}"))
     start = english if english and english.is_file() else start
     say(f"{len(every)} businesses, {sum(len(one.questions) for one in every)} questions, base {english or weights.card(meaning.CARD).file}")
-    net = Net(base)
+    net = Net(base, device)
     reads = []
     for number, business in enumerate(every, 1):
         reads.append(Read(business, net))
         if not number % 50:
             say(f"{number} businesses read")
     kept = output.with_suffix(".partial")
-    learned = trained(reads, base, kept, start=start, epochs=epochs, rate=rate, most=most, passages=passages)
+    learned = trained(reads, base, kept, start=start, epochs=epochs, rate=rate, most=most, each=each, passages=passages, device=device)
     with replacing(output) as beside, beside.open("wb") as file:
-        np.savez_compressed(file, **packed(learned, base))  # type: ignore[arg-type]
+        np.savez_compressed(file, **packed(learned.cpu(), base))  # type: ignore[arg-type]
     kept.unlink(missing_ok=True)
     say(f"{output} {output.stat().st_size} bytes")
 
