@@ -7,11 +7,12 @@
     python benchmarks/chat_fit.py --first     # the first search: cross-validated numbers, then the constants for search.py
     python benchmarks/chat_fit.py --first --write   # also writes src/huashen/chat/head.npz
 
-The first search (the maps in head.npz, the ranking, the search by words alone) learns from the businesses of tests/questions/dev and of the
-files FIRST of tests/questions/train, three parts in turn unseen. The rerankers learned from others (`huashen.train.reranker`). How
-sure an answer is, is fitted to the whole documents of DOCUMENTS, from which no reranker learned, cross-validated: a fifth of the businesses
-at a time unseen. Each question that has an answer is asked twice, the second time with the passage that answers it taken out; without
-that, how a question is asked tells too much of whether it has an answer. Nothing learns from tests/questions/test, blind, unseen and fit.
+The maps in head.npz learn from the files MAPS of tests/questions, the ranking of the first search from what they did not learn from: dev
+and the files RANKED, three parts in turn unseen. The search by words alone learns from dev and the files FIRST. The rerankers learned from
+all these files (`huashen.train.reranker`). How sure an answer is, is fitted to the whole documents of DOCUMENTS, from which no reranker
+learned, cross-validated: a fifth of the businesses at a time unseen. Each question that has an answer is asked twice, the second time with
+the passage that answers it taken out; without that, how a question is asked tells too much of whether it has an answer. Nothing learns from
+tests/questions/test, blind, unseen and fit.
 """
 
 import argparse
@@ -28,15 +29,18 @@ from chat import QUESTIONS, asked, curve, without
 
 from huashen.chat import meaning, search
 from huashen.chat.documents import passages
-from huashen.train.reranker import Business, businesses
+from huashen.train.reranker import Business, Net, businesses
 
 HEAD = Path(search.__file__).with_name("head.npz")
 SIZE = 128
+ROUNDS = 3
 PARTS = 3
 FIFTHS = 5
 DOCUMENTS = ("dev", "natural", "held", "fresh")
 NEW = ("blind", "unseen")
-FIRST = ("en", "en-1", "en-2", "zh", "zh-1")
+FIRST = ("train/en", "train/en-[12]", "train/zh", "train/zh-1")
+MAPS = ("train/*", "more/*", "documents/*", "siblings/en-[a-d]", "siblings/zh-[ab]")
+RANKED = ("siblings/en-e", "siblings/zh-c")
 
 
 def documents(name: str) -> list[Business]:
@@ -49,33 +53,44 @@ def documents(name: str) -> list[Business]:
     return found
 
 
-def first_businesses() -> list[Business]:
-    """Return those of the first files of train, and of dev."""
-    return businesses([QUESTIONS / "train" / f"{name}.txt" for name in FIRST]) + documents("dev")
+def learned_from(names: Sequence[str]) -> list[Business]:
+    """Return the businesses of files of tests/questions."""
+    return businesses([file for name in names for file in sorted(QUESTIONS.glob(f"{name}.txt"))])
 
 
 class Read:
-    """What the network makes of a business."""
+    """What the network makes of the tokens of a business's questions and passages.
 
-    def __init__(self, business: Business, network: meaning.E5) -> None:
-        ask = network.states([f"query: {question}" for question, _ in business.questions])
-        tell = network.states([f"passage: {meaning.spelled(passage)}" for passage in business.passages])
-        self.ask, self.ask_there = padded(ask)
-        self.tell, self.tell_there = padded(tell)
-        self.ask_mean = torch.tensor(np.stack([states.mean(0) for states in ask]))
-        self.tell_mean = torch.tensor(np.stack([states.mean(0) for states in tell]))
-        self.right = torch.tensor([[k in answers for k in range(len(tell))] for _, answers in business.questions])
+    Args:
+        net: the network of sentence embeddings, as torch has it.
+        asked: tokens of each question.
+        told: tokens of each passage.
+        right: which passages answer, (questions, passages).
+    """
+
+    def __init__(self, net: Net, asked: Sequence[Sequence[int]], told: Sequence[Sequence[int]], right: torch.Tensor) -> None:
+        self.ask, self.ask_there, self.ask_mean = states(net, asked)
+        self.tell, self.tell_there, self.tell_mean = states(net, told)
+        self.right = right.to(net.device)
         self.known = self.right.any(1)
 
 
-def padded(states: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return token states as one block, and which of them count."""
-    longest = max(len(s) for s in states)
-    block, there = torch.zeros(len(states), longest, states[0].shape[1]), torch.zeros(len(states), longest)
-    for k, s in enumerate(states):
-        block[k, : len(s)] = torch.tensor(s)
-        there[k, meaning._PREFIX : len(s) - 1] = 1
-    return block, there
+def read(business: Business, net: Net) -> Read:
+    """Return what the network makes of a business."""
+    asked = [net.base.tokens(net.base.asked + question) for question, _ in business.questions]
+    told = [net.base.tokens(net.base.told + meaning.spelled(passage)) for passage in business.passages]
+    right = [[k in answers for k in range(len(told))] for _, answers in business.questions]
+    return Read(net, asked, told, torch.tensor(right))
+
+
+def states(net: Net, texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return token states, which of them count, and the mean of each text's."""
+    with torch.no_grad():
+        made, there = net.states(texts)
+        mean = (made * there[..., None]).sum(1) / there.sum(1, keepdim=True)
+    there[:, : meaning._PREFIX] = 0
+    there[torch.arange(len(texts)), torch.tensor([len(text) - 1 for text in texts])] = 0
+    return made.half(), there, mean
 
 
 class Head(torch.nn.Module):
@@ -95,9 +110,9 @@ class Head(torch.nn.Module):
     def forward(self, read: Read) -> tuple[torch.Tensor, torch.Tensor]:
         """Return how near the passages are to each question, as a whole and word by word, (questions, passages)."""
         unit = torch.nn.functional.normalize
-        q = unit((read.ask - self.words_mean) @ self.words, dim=-1)
-        p = unit((read.tell - self.words_mean) @ self.words, dim=-1)
-        weight = torch.nn.functional.softplus(read.ask @ self.weight + self.bias) * read.ask_there
+        q = unit((read.ask.float() - self.words_mean) @ self.words, dim=-1)
+        p = unit((read.tell.float() - self.words_mean) @ self.words, dim=-1)
+        weight = torch.nn.functional.softplus(read.ask.float() @ self.weight + self.bias) * read.ask_there
         alike = torch.einsum("qad,pbd->qpab", q, p) + (read.tell_there - 1)[None, :, None] * 9
         words = (alike.amax(-1) * (weight / weight.sum(1, keepdim=True))[:, None]).sum(-1)
         ask = unit((read.ask_mean - self.whole_mean) @ self.whole, dim=-1)
@@ -111,16 +126,15 @@ def trained(reads: Sequence[Read], seed: int = 0) -> Head:
     They stay close to where they began.
     """
     torch.manual_seed(seed)
-    head = Head(reads[0].ask.shape[-1])
+    head = Head(reads[0].ask.shape[-1]).to(reads[0].ask.device)
     first = {name: value.detach().clone() for name, value in head.named_parameters()}
     mapping = ("words", "whole", "words_mean", "whole_mean")
     maps = [value for name, value in head.named_parameters() if name in mapping]
     rates = [{"params": maps, "lr": 1e-3}, {"params": [head.weight, head.bias], "lr": 3e-3}, {"params": [head.scale, head.none], "lr": 0.2}]
     steps = torch.optim.AdamW(rates, weight_decay=0)
-    rounds = 8
-    slower = torch.optim.lr_scheduler.CosineAnnealingLR(steps, rounds * len(reads))
+    slower = torch.optim.lr_scheduler.CosineAnnealingLR(steps, ROUNDS * len(reads))
     order = random.Random(seed)
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         for read in order.sample(list(reads), len(reads)):
             whole, words = head(read)
             near = head.scale[0] * whole + head.scale[1] * words
@@ -179,38 +193,37 @@ def main() -> None:
     parser.add_argument("--new", action="store_true", help="measure tests/questions/blind and unseen too")
     parser.add_argument("--passages", action="store_true", help="measure tests/questions/fit too")
     parser.add_argument("--write", action="store_true", help="with --first: write head.npz, fitted on all")
+    parser.add_argument("--device", default="cpu", help="with --first: where it is fitted, as torch names it: cuda")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(2 if options.first else 1)
     network = meaning.network()
     if network is None:
         raise SystemExit(f"run: huashen weights get {meaning.CARD}")
     if options.first:
-        first(network, write=options.write)
+        first(network, device=options.device, write=options.write)
     else:
         second(options.jobs, near=not options.reading, new=options.new, also=options.passages)
 
 
-def first(network: meaning.E5, *, write: bool) -> None:
+def first(network: meaning.E5, *, device: str, write: bool) -> None:
     """Fit the first search: the maps, the rankings, and how sure one is where only words are compared."""
-    every = first_businesses()
-    reads = [Read(business, network) for business in every]
-    print("read", flush=True)
-    near: list[tuple[np.ndarray, np.ndarray]] = [()] * len(every)  # type: ignore[list-item]
-    for part in range(PARTS):
-        head = trained([read for k, read in enumerate(reads) if k % PARTS != part])
-        with torch.no_grad():
-            for k in range(part, len(every), PARTS):
-                whole, words = head(reads[k])
-                near[k] = (whole.numpy(), words.numpy())
-        print(f"part {part + 1}", flush=True)
-    fit(every, near, "_NEAR")
-    fit(every, None, "")
+    net = Net(network, device)
+    head = trained([read(business, net) for business in learned_from(MAPS)])
     if write:
-        head = trained(reads)
-        arrays = {name: value.detach().numpy() for name, value in head.named_parameters() if name not in ("scale", "none")}
-        np.savez_compressed(HEAD, **{name: value.astype(np.float16) for name, value in arrays.items()})
-        print(f"{HEAD} {HEAD.stat().st_size} bytes")
+        np.savez_compressed(HEAD, **packed(head))
+        print(f"{HEAD} {HEAD.stat().st_size} bytes", flush=True)
+    ranked = learned_from(RANKED) + documents("dev")
+    with torch.no_grad():
+        near = [tuple(values.cpu().numpy() for values in head(read(business, net))) for business in ranked]
+    fit(ranked, near, "_NEAR")
+    fit(learned_from(FIRST) + documents("dev"), None, "")
+
+
+def packed(head: Head) -> dict[str, np.ndarray]:
+    """Return the maps as head.npz holds them."""
+    named = ((name, value.detach().cpu().numpy()) for name, value in head.named_parameters() if name not in ("scale", "none"))
+    return {name: value.astype(np.float16) for name, value in named}
 
 
 class Told:

@@ -1,7 +1,7 @@
 """Does a passage answer a question? The reranker reads both in one go, where `meaning` compares what it made of each by itself.
 
 There are two, trained by `huashen.train.reranker` to tell a passage that answers from one that only speaks of the same thing
-(cross-encoder; Nogueira & Cho 2019, arXiv:1901.04085). One is multilingual-e5-small (`e5`) with other upper layers; `reranker.npz`
+(cross-encoder; Nogueira & Cho 2019, arXiv:1901.04085). One is multilingual-e5-small (`e5`) with other layers; `reranker.npz`
 holds the difference to E5. The other was all-MiniLM-L6-v2 (`minilm`), is whole in `english.npz` and reads English, where E5 is not
 there. Their card is docs/models/reranker.md.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huashen.chat import minilm
-from huashen.chat.encoder import Encoder, Floats
+from huashen.chat.encoder import Encoder, Floats, Layer
 from huashen.errors import UnreadableError
 from huashen.words import tr
 
@@ -49,9 +49,11 @@ class Reranker:
             )) from error  # fmt: skip
 
     def _read(self, arrays: dict[str, NDArray[Any]]) -> None:
-        frozen = len(self._base.stack) - len({name.split(".")[0] for name in arrays if name[0].isdigit()})
-        self.stack = list(self._base.stack[:frozen])
-        for k, before in enumerate(self._base.stack[frozen:]):
+        self.stack: list[Layer] = []
+        for k, before in enumerate(self._base.stack):
+            if "0.0" not in arrays:  # the base is what was learned, but for the end
+                self.stack.append(before)
+                continue
             values = []
             for place, was in enumerate(before):
                 value = arrays[f"{k}.{place}"].astype(np.float32)

@@ -1,10 +1,10 @@
 """Train the reranker of document search (`huashen.chat.rerank`): does this passage answer this question?
 
-    python -m huashen.train.reranker tests/questions/train -o first.npz
-    python -m huashen.train.reranker tests/questions/more --start first.npz --epochs 1 --rate 3e-5 -o src/huashen/chat/reranker.npz
-    python -m huashen.train.reranker tests/questions/train tests/questions/more --english all-MiniLM-L6-v2/ -o src/huashen/chat/english.npz
+    Q=tests/questions
+    python -m huashen.train.reranker $Q/train $Q/more $Q/documents $Q/siblings -o src/huashen/chat/reranker.npz --device cuda --questions 64
+    python -m huashen.train.reranker $Q/train $Q/more --english all-MiniLM-L6-v2/ -o src/huashen/chat/english.npz
 
-It begins as multilingual-e5-small, whose upper layers learn to read a question and a passage in one go (cross-encoder; Nogueira & Cho
+It begins as multilingual-e5-small, whose layers learn to read a question and a passage in one go (cross-encoder; Nogueira & Cho
 2019, arXiv:1901.04085). Each question is shown with the passage that answers it and with passages of the same business that are near to
 it, and has to find it, and to say that none answers once it is taken out; where none answers, with near ones only. What it learned is
 written as the difference to E5, in steps of which most numbers are a few (see `packed`). A run that was stopped goes on where it was.
@@ -37,8 +37,6 @@ from huashen.errors import HuashenError, InputError, MissingWeightsError
 from huashen.files import replacing
 from huashen.words import tr
 
-FROZEN = 4
-"""Lower layers of E5 that stay as they are; of MiniLM, which has half as many, none do."""
 EPOCHS = 2
 QUESTIONS = 16
 """Questions of a step."""
@@ -145,10 +143,7 @@ class Net(nn.Module):
         super().__init__()
         self.base = base
         self.device = torch.device(device)
-        layers = [Layer(values, base.heads, base.epsilon) for values in base.stack]
-        self.frozen = 0 if isinstance(base, MiniLM) else FROZEN
-        self.lower = nn.ModuleList(layers[: self.frozen]).requires_grad_(False)
-        self.layers = nn.ModuleList(layers[self.frozen :])
+        self.layers = nn.ModuleList(Layer(values, base.heads, base.epsilon) for values in base.stack)
         fast = device != "cpu" or any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
         self.precision = torch.bfloat16 if fast else torch.float32
         """What the layers compute in; the difference between the two is far below that of rounding what was learned."""
@@ -170,9 +165,6 @@ class Net(nn.Module):
         x = functional.layer_norm(x, x.shape[-1:], self.norm, self.norm_b, self.base.epsilon)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
             x = x.to(self.precision)
-            with torch.no_grad():
-                for layer in self.lower:
-                    x = layer(x, away)
             for layer in self.layers:
                 x = layer(x, away)
         return x.float(), mask
@@ -296,7 +288,7 @@ def begun(base: Encoder, start: Path | None = None, device: str = "cpu") -> Net:
     if start is not None:
         before = Reranker(base, start)
         with torch.no_grad():
-            for layer, values in zip(net.layers, before.stack[net.frozen :], strict=True):
+            for layer, values in zip(net.layers, before.stack, strict=True):
                 for value, was in zip(layer.values, values, strict=True):  # type: ignore[call-overload, arg-type]
                     value.copy_(torch.tensor(was.T.copy()))
             for part, (weight, bias) in ((net.final, before.final), (net.end, before.end)):
@@ -332,7 +324,6 @@ def trained(
     questions = [(k, row) for k, read in enumerate(reads) for row in range(len(read.right))]
     epoch = len(questions) // each
     steps = min(epoch * epochs, most or epoch * epochs)
-    learned = [value for value in net.parameters() if value.requires_grad]
     ends = {"params": [*net.final.parameters(), *net.end.parameters()], "lr": END * rate}
     optimiser = torch.optim.AdamW([{"params": list(net.layers.parameters()), "lr": rate}, ends], weight_decay=0.01)
     falling = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda at: min((at + 1) / (WARM * steps), max(0.02, 1 - at / steps)))
@@ -356,7 +347,7 @@ def trained(
         loss = missed(parts, [bool(reads[k].right[row]) for k, row in asked], [reads[k].prior[row] for k, row in asked]).mean()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(learned, 1.0)
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         falling.step()
         losses.append(loss.item())
@@ -382,7 +373,7 @@ def packed(net: Net, base: Encoder) -> dict[str, NDArray[Any]]:
         learned.stack = [tuple(value.detach().numpy().T for value in layer.values) for layer in net.layers]  # type: ignore[union-attr]
         made = minilm.packed(learned)
         return made | _end(net)
-    for k, (layer, before) in enumerate(zip(net.layers, base.stack[net.frozen :], strict=True)):
+    for k, (layer, before) in enumerate(zip(net.layers, base.stack, strict=True)):
         for place, (value, was) in enumerate(zip(layer.values, before, strict=True)):  # type: ignore[call-overload, arg-type]
             difference = value.detach().numpy().T - was
             if difference.ndim == 1:
