@@ -22,7 +22,7 @@ def main() -> None:
     network = meaning.network()
     if network is None:
         raise SystemExit(f"run: huashen weights get {meaning.CARD}")
-    for name in ("train", "more", "documents", "fit"):
+    for name in ("train", "more", "documents", "siblings", "fit"):
         for lang in ("en", "zh"):
             every = businesses(sorted((QUESTIONS / name).glob(f"{lang}*.txt")))
             reads = [

@@ -1,7 +1,7 @@
 """Fit what the document search needs: how sure of an answer we are, and what it stands on. Needs torch and the weights.
 
     python benchmarks/chat_fit.py             # numbers of questions that nothing learned from, then the constants for search.py
-    python benchmarks/chat_fit.py --new       # measure tests/questions/blind and unseen too
+    python benchmarks/chat_fit.py --new       # measure tests/questions/blind, unseen and sealed too
     python benchmarks/chat_fit.py --reading   # the same without sentence embeddings, for English
     python benchmarks/chat_fit.py --passages  # also what comes of it for the businesses of tests/questions/fit
     python benchmarks/chat_fit.py --first     # the first search: cross-validated numbers, then the constants for search.py
@@ -12,7 +12,7 @@ and the files RANKED, three parts in turn unseen. The search by words alone lear
 all these files (`huashen.train.reranker`). How sure an answer is, is fitted to the whole documents of DOCUMENTS, from which no reranker
 learned, cross-validated: a fifth of the businesses at a time unseen. Each question that has an answer is asked twice, the second time with
 the passage that answers it taken out; without that, how a question is asked tells too much of whether it has an answer. Nothing learns from
-tests/questions/test, blind, unseen and fit.
+tests/questions/test, blind, unseen, sealed and fit.
 """
 
 import argparse
@@ -37,7 +37,7 @@ ROUNDS = 3
 PARTS = 3
 FIFTHS = 5
 DOCUMENTS = ("dev", "natural", "held", "fresh")
-NEW = ("blind", "unseen")
+NEW = ("blind", "unseen", "sealed")
 FIRST = ("train/en", "train/en-[12]", "train/zh", "train/zh-1")
 MAPS = ("train/*", "more/*", "documents/*", "siblings/en-[a-d]", "siblings/zh-[ab]")
 RANKED = ("siblings/en-e", "siblings/zh-c")
@@ -190,7 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--first", action="store_true", help="the first search")
     parser.add_argument("--reading", action="store_true", help="without sentence embeddings")
-    parser.add_argument("--new", action="store_true", help="measure tests/questions/blind and unseen too")
+    parser.add_argument("--new", action="store_true", help="measure tests/questions/blind, unseen and sealed too")
     parser.add_argument("--passages", action="store_true", help="measure tests/questions/fit too")
     parser.add_argument("--write", action="store_true", help="with --first: write head.npz, fitted on all")
     parser.add_argument("--device", default="cpu", help="with --first: where it is fitted, as torch names it: cuda")

@@ -347,7 +347,7 @@ RANK = (3.71, 6.42, 1.67, 16.30, 1.95, 0.54, -0.59, 0.93, 0.77, -0.39)
 RANK_NEAR = (2.41, 2.95, 0.02, 8.41, 1.63, -0.99, -1.04, -0.28, -0.05, 0.61, 20.70, 25.65)
 
 
-RANK_READ, RANK_READ_NEAR = 2.37, 1.14
+RANK_READ, RANK_READ_NEAR = 2.38, 1.14
 """What counts how well a passage answers, when it is read with the question, beside its score so far, by words or by meaning too."""
 READ = 6
 """Passages that are read together with the question, the best so far, if they are short enough."""
@@ -545,8 +545,8 @@ NOT_READ = (-10.0, -10.0, -4.0)
 
 WEIGHTS = (1.55, 0.26, 0.21, 0.50, 0.65, 0.77, 2.78, 0.00)
 BIAS = -3.25
-WEIGHTS_READ = (-0.83, 0.53, 2.75, 1.77, -1.20, 0.41, 0.40, 0.51, 0.10, 0.53, 0.40, -0.21, 0.43)
-BIAS_READ = -3.65
+WEIGHTS_READ = (-0.49, 0.25, 3.01, 1.10, -1.67, 0.34, 0.40, 0.50, 0.31, 0.16, 0.44, -0.09, 0.26)
+BIAS_READ = -4.04
 WEIGHTS_NEAR = (1.32, -1.60, 3.44, 0.13, 0.46, 0.29, -0.14, 0.32, 3.09, 0.59, 3.34, 0.23, 0.37, 0.28, 0.20, 0.18, -0.17, 0.28)
 BIAS_NEAR = -8.49
 JUDGED = {"words": (WEIGHTS, BIAS), "reading": (WEIGHTS_READ, BIAS_READ), "meaning": (WEIGHTS_NEAR, BIAS_NEAR)}
