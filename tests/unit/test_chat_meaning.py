@@ -207,6 +207,26 @@ def test_what_was_read_with_the_question_decides_among_the_best() -> None:
     assert unread[1].sure < before[1].sure
 
 
+@pytest.mark.parametrize(
+    ("answers", "read"), [((9, 1.9, -1), [2, 1, 0]), ((-1, 2.1, -1), [2, 1]), ((9, 0, 1.9), [2, 1, 0]), ((9, 0, 2.1), [2, 1])],
+)  # fmt: skip
+def test_the_others_are_read_only_where_the_first_do_not_answer(answers: Sequence[float], read: list[int]) -> None:
+    noted: list[int] = []
+
+    class Noting(Meant):
+        def answers(self, question: str, numbers: Sequence[int]) -> Floats:
+            assert len(numbers) > 0
+            noted.extend(numbers)
+            return super().answers(question, numbers)
+
+    passages = told("Dogs travel free.", "The boat leaves at nine.", "Toilets are on the lower deck.")
+    Index(passages, Noting(3, answers)).search("Wombats?", count=3)
+    assert noted == read
+    noted.clear()
+    Index(passages[:2], Noting(2, (-1, -1))).search("Wombats?")
+    assert sorted(noted) == [0, 1]
+
+
 class Reads:
     """Reads, and knows nothing of what is near."""
 

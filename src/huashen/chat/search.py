@@ -351,6 +351,9 @@ RANK_READ, RANK_READ_NEAR = 2.38, 1.14
 """What counts how well a passage answers, when it is read with the question, beside its score so far, by words or by meaning too."""
 READ = 6
 """Passages that are read together with the question, the best so far, if they are short enough."""
+AT_ONCE, ENOUGH = 2, 2.0
+"""So many of them are read first where meaning is known too; where one of these answers as well as this, the others are left: less time,
+and another answer to one question in two hundred (docs/chat.md)."""
 
 
 class Meant(Protocol):
@@ -476,7 +479,10 @@ class Index:
         scores = [evidence[number].score for number in best]
         read: list[float] = []
         if self.meant and best:  # the best ones are read once more, together with the question
-            read = self.meant.answers(question, best).tolist()
+            first = READ if found.near is None else AT_ONCE
+            read = self.meant.answers(question, best[:first]).tolist()
+            if len(read) == first < READ and max(read) < ENOUGH and best[first:]:
+                read += self.meant.answers(question, best[first:READ]).tolist()
             trust = RANK_READ if found.near is None else RANK_READ_NEAR
             final = [score + trust * value for score, value in zip(scores, read, strict=False)]
             order = sorted(range(len(read)), key=lambda place: -final[place]) + list(range(len(read), len(best)))
@@ -547,8 +553,8 @@ WEIGHTS = (1.55, 0.26, 0.21, 0.50, 0.65, 0.77, 2.78, 0.00)
 BIAS = -3.25
 WEIGHTS_READ = (-0.49, 0.25, 3.01, 1.10, -1.67, 0.34, 0.40, 0.50, 0.31, 0.16, 0.44, -0.09, 0.26)
 BIAS_READ = -4.04
-WEIGHTS_NEAR = (1.32, -1.60, 3.44, 0.13, 0.46, 0.29, -0.14, 0.32, 3.09, 0.59, 3.34, 0.23, 0.37, 0.28, 0.20, 0.18, -0.17, 0.28)
-BIAS_NEAR = -8.49
+WEIGHTS_NEAR = (1.40, -1.59, 3.36, 0.13, 0.48, 0.28, -0.13, 0.34, 3.10, 0.61, 3.43, 0.22, 0.35, 0.29, 0.23, 0.19, -0.19, 0.29)
+BIAS_NEAR = -8.62
 JUDGED = {"words": (WEIGHTS, BIAS), "reading": (WEIGHTS_READ, BIAS_READ), "meaning": (WEIGHTS_NEAR, BIAS_NEAR)}
 """How sure one is, by what found it."""
 
