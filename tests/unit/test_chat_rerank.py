@@ -218,3 +218,13 @@ def test_questions_without_a_passage_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="line 2"):
         training.main([str(tmp_path), "-o", str(tmp_path / "x.npz")])
     assert not (tmp_path / "x.npz").exists()
+
+
+def test_what_cannot_be_trained_on_or_with_is_said_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("= shop\nopen daily\n? when?\n! why?\n", "utf-8")
+    out = tmp_path / "x.npz"
+    with pytest.raises(SystemExit, match="fewer than 3 questions"):
+        training.main([str(tmp_path), "-o", str(out), "--questions", "3"])
+    with pytest.raises(SystemExit, match="cannot compute on nowhere here"):
+        training.main([str(tmp_path), "-o", str(out), "--questions", "2", "--device", "nowhere"])
+    assert not out.exists()

@@ -433,7 +433,7 @@ def made(
     """Train on folders of questions and write what was learned (see `trained`).
 
     Raises:
-        InputError: there are no businesses in them.
+        InputError: there are no businesses in them, or fewer questions than a step has; or torch does not know the device.
         MissingWeightsError: E5 is not here.
         UnreadableError: what it begins as cannot be read.
     """
@@ -441,6 +441,17 @@ def made(
     if english:
         files = [file for file in files if file.name.startswith("en")]
     every = businesses(files)
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(tr(
+            f"torch cannot compute on {device} here; leave --device out", f"torch 在这里无法使用 {device}；请去掉 --device",
+        )) from error  # fmt: skip
+    if 0 < sum(len(one.questions) for one in every) < each:
+        raise InputError(tr(
+            f"there are fewer than {each} questions, which are a step; give fewer with --questions",
+            f"问题不足一步所需的 {each} 个；请用 --questions 减少",
+        ))  # fmt: skip
     if not every:
         told = ", ".join(map(str, questions))
         raise InputError(tr(f"{told} holds no .txt file of businesses", f"{told} 中没有商家的 .txt 文件"))
