@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--reading", action="store_true", help="without sentence embeddings")
     parser.add_argument("--new", action="store_true", help="measure tests/questions/blind, unseen and sealed too")
     parser.add_argument("--passages", action="store_true", help="measure tests/questions/fit too")
-    parser.add_argument("--write", action="store_true", help="with --first: write head.npz, fitted on all")
+    parser.add_argument("--write", action="store_true", help="with --first: write head.npz")
     parser.add_argument("--device", default="cpu", help="with --first: where it is fitted, as torch names it: cuda")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     options = parser.parse_args()
@@ -310,7 +310,10 @@ def second(jobs: int, *, near: bool, new: bool, also: bool) -> None:
                 hit = next(iter(without(index, answers).search(question, count=1)), None)
                 rows.append((k, kind, "taken out", False, _features(hit, near=near)))
     share = sum(any(right) for found, _ in made for _, right in found) / sum(row[2] == "known" for row in rows)
-    print(f"{len(every)} businesses; of the questions that have an answer it is among what was read of {share:.1%}\n"
+    firsts = [[value for _, value in rows[: search.AT_ONCE]] for found, _ in made for rows, right in found if any(right)]
+    enough = np.mean([max(values) >= search.ENOUGH for values in firsts])
+    print(f"{len(every)} businesses; of the questions that have an answer it is among what was read of {share:.1%}; "
+          f"where it is, one of the first {search.AT_ONCE} answers so well that it would do to read these for {enough:.1%}\n"
           f"{trust} = {getattr(search, trust):.2f}")  # fmt: skip
     for kind, best in sorted(highest.items()):  # what the reranker alone tells apart
         for other in ("unknown", "taken out"):
@@ -405,7 +408,7 @@ def sureness(rows: list[Row], name: str, parts: int = PARTS, fitted: int | None 
     for kind in sorted({row[1] for row in rows}):
         mine = torch.tensor([row[1] == kind for row in rows])
         first = y[mine & known].mean()
-        for threshold in np.arange(0.3, 0.91, 0.05).tolist():
+        for threshold in np.arange(0.2, 0.91, 0.05).tolist():
             said = sure >= threshold
             right, wrong = (y * said)[mine & known].mean(), ((1 - y) * said)[mine & known].mean()
             refused, gone = (1 - said[mine & which].float().mean() for which in (unknown, taken))

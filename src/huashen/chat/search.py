@@ -353,7 +353,7 @@ READ = 6
 """Passages that are read together with the question, the best so far, if they are short enough."""
 AT_ONCE, ENOUGH = 2, 2.0
 """So many of them are read first where meaning is known too; where one of these answers as well as this, the others are left: less time,
-and another answer to one question in two hundred (docs/chat.md)."""
+and shares of right answers within half of one in a hundred of those when all are read (docs/chat.md)."""
 
 
 class Meant(Protocol):
