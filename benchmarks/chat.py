@@ -4,6 +4,7 @@
     python benchmarks/chat.py --set dev       # questions the search was fitted on
     python benchmarks/chat.py --set dev --misses
     python benchmarks/chat.py --words         # words alone
+    python benchmarks/chat.py --plain         # without the deeper reader of English
     python benchmarks/chat.py --reading       # without sentence embeddings, the best of what words find is read
     python benchmarks/chat.py --speed         # time to the first word of an answer over 1,000 passages
 
@@ -25,8 +26,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from huashen.chat import meaning
+from huashen.chat import deep, meaning
 from huashen.chat.documents import Passage, passages
+from huashen.chat.e5 import E5
 from huashen.chat.faq import USUALLY, Faq
 from huashen.chat.search import Index, Meant
 
@@ -59,11 +61,23 @@ class Without:
     def answers(self, question: str, numbers: Sequence[int]) -> NDArray[np.float32]:
         return self._known.answers(question, [self._left[number] for number in numbers])
 
+    def deeper(self, question: str, numbers: Sequence[int]) -> NDArray[np.float32]:
+        return self._known.deeper(question, [self._left[number] for number in numbers])
+
+    def by(self, question: str) -> str:
+        return self._known.by(question)
+
 
 def without(index: Index, taken: Container[int]) -> Index:
     """Return an index of passages without some of them."""
     left = [number for number in range(len(index.passages)) if number not in taken]
     return Index([index.passages[number] for number in left], Without(index.meant, left) if index.meant else None)
+
+
+def read(network: E5, told: Sequence[Passage], *, plain: bool) -> Meant:
+    """Return what is known of passages where all weights are there; `plain`: without those of the deeper reader."""
+    reader = None if plain or not meaning.in_english(told) else deep.shipped()
+    return meaning.Meaning(network, told, reader=reader)
 
 
 def counts(folder: Path, known: Callable[[list[Passage]], Meant] | None, *, threshold: float | None, misses: bool = False) -> Counter[str]:
@@ -108,6 +122,7 @@ def main() -> None:
     parser.add_argument("--set", default="test", help="a folder of tests/questions")
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--words", action="store_true", help="words alone")
+    parser.add_argument("--plain", action="store_true", help="without the deeper reader of English")
     parser.add_argument("--reading", action="store_true", help="without sentence embeddings, but reading the best passages")
     parser.add_argument("--speed", action="store_true", help="measure the time to the first word, over 1,000 passages")
     parser.add_argument("--misses", action="store_true", help="show what went wrong; do not use it on the test set")
@@ -117,7 +132,7 @@ def main() -> None:
     network = None if options.words or options.reading else meaning.network()
     known: Callable[[list[Passage]], Meant] | None = None if options.words else meaning.Reading
     if network:
-        known = functools.partial(meaning.Meaning, network)
+        known = functools.partial(read, network, plain=options.plain)
     if options.speed:
         speed(embeddings=not options.words)
         return

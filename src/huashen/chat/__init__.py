@@ -101,7 +101,8 @@ TABLE = Registry(
         name="faq", target="huashen.chat.faq:Faq", licence="Apache-2.0",
         about=("Answers from your own files (Markdown, text, CSV, PDF, DOCX) with the source, without a model; says when it does not know",
                "从您自己的文件（Markdown、文本、CSV、PDF、DOCX）中找答案并注明出处，无需模型；不知道时如实说明"),
-        modules=("snowballstemmer", "pypdf"), source="BM25: Robertson & Zaragoza 2009; E5: Wang et al. 2024, arXiv:2402.05672",
+        modules=("snowballstemmer", "pypdf"),
+        source="BM25: Robertson & Zaragoza 2009; E5: Wang et al. 2024, arXiv:2402.05672; SmolLM2: Allal et al. 2025, arXiv:2502.02737",
     ),
     Entry(
         name="openai", target="huashen.chat.openai:OpenAI", licence="Apache-2.0 / the service's own",

@@ -111,12 +111,13 @@ def kept_at(folder: Path, ending: str) -> Path:
     return config.home() / "chat" / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}{ending}"
 
 
-def passages(folder: Path, *, keep: bool = True) -> list[Passage]:
+def passages(folder: Path, *, keep: bool = True, quiet: bool = False) -> list[Passage]:
     """Read all documents at a path.
 
     Args:
         folder: a folder, or one document.
         keep: use and write what was kept of an earlier reading, under `HUASHEN_HOME`/chat.
+        quiet: say nothing of a file that cannot be read.
 
     Raises:
         UnreadableError: there are no documents, or none can be read.
@@ -138,7 +139,8 @@ def passages(folder: Path, *, keep: bool = True) -> list[Passage]:
                 rows = [asdict(Passage(name, *row)) for row in read(Path(path))]
             except HuashenError as error:
                 problems.append(str(error))
-                logger.warning("%s", error)
+                if not quiet:
+                    logger.warning("%s", error)
                 continue
         new[path] = {"stamp": [changed, size], "rows": rows}
         found += [Passage(**row) for row in rows]

@@ -10,7 +10,7 @@ from huashen.errors import InputError
 from huashen.tts.text import sentences
 from huashen.words import tr
 
-USUALLY = {"words": (0.6, 0.45), "reading": (0.35, 0.25), "meaning": (0.35, 0.25)}
+USUALLY = {"words": (0.6, 0.45), "reading": (0.35, 0.25), "meaning": (0.35, 0.2), "deep": (0.35, 0.2)}
 """How sure a passage has to be, by what found it (`Hit.by`), to be said, and to be said with the words that one is not sure. The first of
 the two is where, cross-validated (docs/chat.md), nine of ten questions that were never answered get none but for a hint."""
 

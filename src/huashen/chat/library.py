@@ -5,7 +5,7 @@ import threading
 import time
 from pathlib import Path
 
-from huashen.chat import Source, meaning
+from huashen.chat import Source, deep, meaning
 from huashen.chat.documents import Passage, files, kept_at, passages, stamp
 from huashen.chat.search import Hit, Index
 from huashen.errors import InputError
@@ -57,7 +57,10 @@ class Library:
                 "共 %d 段：只比较词语，并阅读英文段落；%d 段以内也比较含义",
             ), len(found), meaning.MOST)  # fmt: skip
             return Index(found, meaning.Reading(found))
-        return Index(found, meaning.Meaning(self._network, found, kept_at(self._place, ".npz")))
+        reader = deep.shipped() if meaning.in_english(found) else None
+        if reader:  # so that the first questions do not wait for it
+            threading.Thread(target=reader.warm, args=([meaning.spelled(passage) for passage in found],), name="warm", daemon=True).start()
+        return Index(found, meaning.Meaning(self._network, found, kept_at(self._place, ".npz"), reader=reader))
 
     @property
     def index(self) -> Index:

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huashen import config, weights
+from huashen.chat import deep
+from huashen.chat.deep import Deep
 from huashen.chat.documents import Passage
 from huashen.chat.e5 import E5
 from huashen.chat.encoder import Floats
@@ -32,6 +34,7 @@ from huashen.words import tr
 logger = logging.getLogger(__name__)
 
 CARD = "multilingual_e5_small"
+FOR = {CARD: ("understands what a question means", "理解问题含义"), deep.CARD: ("reads English better", "更好地阅读英文")}
 MOST = 5000
 """Passages; more would take minutes to read for their meaning."""
 MANY = 150
@@ -65,32 +68,39 @@ def network() -> E5 | None:
     return _network(weights.path(CARD))
 
 
-def fetch(tell: Callable[[str], None]) -> None:
+def fetch(tell: Callable[[str], None], *, english: bool) -> None:
     """Fetch the weights where they are not there and may be fetched. What failed is tried again a day later.
 
     Args:
         tell: is told what happens.
+        english: whether all documents are English: then what reads them better is wanted too.
     """
     failed = config.home() / "chat" / "not-fetched"
-    recent = failed.exists() and time.time() - failed.stat().st_mtime < 86_400
-    if weights.present(CARD) or config.offline() or recent:
-        return
-    card = weights.card(CARD)
-    tell(tr(
-        f"fetching {card.file} once ({card.bytes / 1e6:.0f} MB, licence {card.licence}), which understands what a question means …",
-        f"首次使用，正在获取理解问题含义的 {card.file}（{card.bytes / 1e6:.0f} MB，许可证 {card.licence}）…",
-    ))  # fmt: skip
-    try:
-        weights.get(CARD)
-    except MissingWeightsError as error:
-        tell(str(error))
-        failed.parent.mkdir(parents=True, exist_ok=True)
-        failed.touch()
+    for name in (CARD, deep.CARD) if english else (CARD,):
+        recent = failed.exists() and time.time() - failed.stat().st_mtime < 86_400
+        if weights.present(name) or config.offline() or recent:
+            continue
+        card = weights.card(name)
+        tell(tr(
+            f"fetching {card.file} once ({card.bytes / 1e6:.0f} MB, licence {card.licence}), which {FOR[name][0]} …",
+            f"首次使用，正在获取{FOR[name][1]}的 {card.file}（{card.bytes / 1e6:.0f} MB，许可证 {card.licence}）…",
+        ))  # fmt: skip
+        try:
+            weights.get(name)
+        except MissingWeightsError as error:
+            tell(str(error))
+            failed.parent.mkdir(parents=True, exist_ok=True)
+            failed.touch()
 
 
 def spelled(passage: Passage) -> str:
     """Return a passage with what stands above it, as the network reads it."""
     return "\n".join(dict.fromkeys(part for part in (passage.heading.split(" › ")[-1], passage.question, passage.text) if part))
+
+
+def in_english(passages: Sequence[Passage]) -> bool:
+    """Return whether all of some passages are English."""
+    return all(guess(spelled(passage)) == "en" for passage in passages)
 
 
 class Meaning:
@@ -101,12 +111,17 @@ class Meaning:
         passages: in the order of the answers of `near`.
         kept: a file of vectors made earlier; those that are missing are made, those no longer wanted dropped.
         reranker: what reads passages together with a question; the one that the package ships when None.
+        reader: what reads the best of them too, where the question is English; the passages are, all.
     """
 
-    def __init__(self, network: E5, passages: Sequence[Passage], kept: Path | None = None, *, reranker: Reranker | None = None) -> None:
+    def __init__(
+        self, network: E5, passages: Sequence[Passage], kept: Path | None = None, *, reranker: Reranker | None = None,
+        reader: Deep | None = None,
+    ) -> None:  # fmt: skip
         self._network = network
         self._reranker = reranker or shipped(network)
         self._texts = texts = [spelled(passage) for passage in passages]
+        self._reader = reader
         keys = [hashlib.sha256(text.encode(errors="replace")).digest()[:16] for text in texts]
         made = _read(kept) if kept else {}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in made}
@@ -142,6 +157,14 @@ class Meaning:
         """Return how well some passages answer, in the order given, as many as could be read (see `huashen.chat.rerank`)."""
         return self._reranker.answers(question, [self._texts[number] for number in numbers])
 
+    def deeper(self, question: str, numbers: Sequence[int]) -> Floats:
+        """Return the same as told by the deeper reader; of none where there is none (see `huashen.chat.deep`)."""
+        return self._reader.answers(question, [self._texts[number] for number in numbers]) if self._reader else np.zeros(0, np.float32)
+
+    def by(self, question: str) -> str:
+        """Return by what passages are found."""
+        return "deep" if self._reader and guess(question) == "en" else "meaning"
+
 
 class Reading:
     """What is known of passages where the network of embeddings is not there: how well English ones answer English questions.
@@ -163,6 +186,14 @@ class Reading:
         texts = [self._texts[number] for number in numbers] if guess(question) == "en" else []
         readable = list(itertools.takewhile(lambda text: guess(text) == "en", texts))
         return english().answers(question, readable) if readable else np.zeros(0, np.float32)
+
+    def deeper(self, question: str, numbers: Sequence[int]) -> Floats:
+        """Return nothing: there is no deeper reader here."""
+        return np.zeros(0, np.float32)
+
+    def by(self, question: str) -> str:
+        """Return by what passages are found."""
+        return "reading"
 
 
 def _unit(x: NDArray[Any]) -> Floats:

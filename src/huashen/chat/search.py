@@ -4,8 +4,9 @@ A question is taken apart into units: in English the stems of its words without 
 in a passage as it is, or, for a little less, by another word of the same concept (`concepts.txt`: price, cost, how much, 费用, 多少钱 …).
 Passages that hold an amount, a time, an address or a telephone number count as speaking of price, time, address and contact.
 Each passage gets a BM25 score over fields, joined, where the network of sentence embeddings is there (`meaning`), by how near it is in
-meaning. The best are read together with the question (`rerank`), where there is a network for their language. How sure we are is a
-logistic function of how much of the question the best passage covers, how near it is, how well it answers, and how far ahead.
+meaning. The best are read together with the question (`rerank`), where there is a network for their language, and in English, where that
+is not certain, once more (`deep`). How sure we are is a logistic function of how much of the question the best passage covers, how near
+it is, how well it answers, and how far ahead.
 """
 
 import bisect
@@ -294,11 +295,8 @@ class Hit:
     """How sure it is that the passage answers the question, 0 to 1."""
     features: tuple[float, ...]
     """What `sure` was computed from."""
-
-    @property
-    def by(self) -> str:
-        """What found it: "words" alone, "reading" the best that words found, or "meaning" too."""
-        return next(name for name, (weights, _) in JUDGED.items() if len(weights) == len(self.features))
+    by: str
+    """What found it: "words" alone, "reading" the best that words found, or "meaning" too, or that and a "deep" reading."""
 
 
 @dataclass
@@ -347,10 +345,12 @@ RANK = (3.71, 6.42, 1.67, 16.30, 1.95, 0.54, -0.59, 0.93, 0.77, -0.39)
 RANK_NEAR = (2.41, 2.95, 0.02, 8.41, 1.63, -0.99, -1.04, -0.28, -0.05, 0.61, 20.70, 25.65)
 
 
-RANK_READ, RANK_READ_NEAR = 2.38, 1.14
-"""What counts how well a passage answers, when it is read with the question, beside its score so far, by words or by meaning too."""
+RANK_READ, RANK_READ_NEAR, RANK_READ_DEEP = 2.38, 0.78, 1.30
+"""What counts how well a passage answers, when it is read with the question, beside its score so far, by what found it."""
 READ = 6
 """Passages that are read together with the question, the best so far, if they are short enough."""
+TWICE, SURE = 2, 3.0
+"""So many of them are read by the deeper reader, too, the best so far; but for where one of them all answers as well as this."""
 AT_ONCE, ENOUGH = 2, 2.0
 """So many of them are read first where meaning is known too; where one of these answers as well as this, the others are left: less time,
 and shares of right answers within half of one in a hundred of those when all are read (docs/chat.md)."""
@@ -364,6 +364,12 @@ class Meant(Protocol):
 
     def answers(self, question: str, numbers: Sequence[int]) -> NDArray[np.float32]:
         """Return how well some passages answer it, in the order given, as many as could be read; 0: as likely as that none does."""
+
+    def deeper(self, question: str, numbers: Sequence[int]) -> NDArray[np.float32]:
+        """Return the same as told by the deeper reader, where `by` is "deep"."""
+
+    def by(self, question: str) -> str:
+        """Return by what passages that were read are found: "reading", "meaning" or "deep" (see `Hit.by`)."""
 
 
 class Index:
@@ -478,14 +484,20 @@ class Index:
         best = sorted(evidence, key=lambda number: (-evidence[number].score, number))[: max(count, READ)]
         scores = [evidence[number].score for number in best]
         read: list[float] = []
+        by = "words"
         if self.meant and best:  # the best ones are read once more, together with the question
             first = READ if found.near is None else AT_ONCE
             read = self.meant.answers(question, best[:first]).tolist()
             if len(read) == first < READ and max(read) < ENOUGH and best[first:]:
                 read += self.meant.answers(question, best[first:READ]).tolist()
-            trust = RANK_READ if found.near is None else RANK_READ_NEAR
-            final = [score + trust * value for score, value in zip(scores, read, strict=False)]
-            order = sorted(range(len(read)), key=lambda place: -final[place]) + list(range(len(read), len(best)))
+            by = self.meant.by(question) if found.near is not None or read else by
+            trust = {"deep": RANK_READ_DEEP, "meaning": RANK_READ_NEAR}.get(by, RANK_READ)
+            order = _ordered(scores, read, trust)
+            if by == "deep" and max(read) < SURE:
+                deeper = self.meant.deeper(question, [best[place] for place in order[:TWICE]])
+                for place, value in zip(order, deeper.tolist(), strict=False):
+                    read[place] = (read[place] + value) / 2
+                order = _ordered(scores, read, trust)
             best, scores = [best[place] for place in order], [scores[place] for place in order]
             read = [read[place] for place in order[: len(read)]]
         chinese = any(map(_is_chinese, question))
@@ -509,7 +521,7 @@ class Index:
                 features += (math.log(1 + len(self.passages[number].text)), math.log(len(self.passages)))
             if found.near is not None:
                 features += (float(chinese),)
-            hits.append(Hit(self.passages[number], here.score, sure(features), features))
+            hits.append(Hit(self.passages[number], here.score, sure(features, by), features, by))
         return hits
 
     def _partly(self, unit: Unit) -> dict[int, float]:
@@ -523,6 +535,12 @@ class Index:
                 for number, _ in self._postings.get(character, ()):
                     shares[number] = shares.get(number, 0.0) + 1 / len(word)
         return shares
+
+
+def _ordered(scores: Sequence[float], read: Sequence[float], trust: float) -> list[int]:
+    """Return the places of passages, those that were read first, the best of them first."""
+    final = [score + trust * value for score, value in zip(scores, read, strict=False)]
+    return sorted(range(len(read)), key=lambda place: -final[place]) + list(range(len(read), len(scores)))
 
 
 def _standing(near: tuple[NDArray[np.float32], NDArray[np.float32]], number: int) -> tuple[float, ...]:
@@ -553,13 +571,17 @@ WEIGHTS = (1.55, 0.26, 0.21, 0.50, 0.65, 0.77, 2.78, 0.00)
 BIAS = -3.25
 WEIGHTS_READ = (-0.49, 0.25, 3.01, 1.10, -1.67, 0.34, 0.40, 0.50, 0.31, 0.16, 0.44, -0.09, 0.26)
 BIAS_READ = -4.04
-WEIGHTS_NEAR = (1.40, -1.59, 3.36, 0.13, 0.48, 0.28, -0.13, 0.34, 3.10, 0.61, 3.43, 0.22, 0.35, 0.29, 0.23, 0.19, -0.19, 0.29)
-BIAS_NEAR = -8.62
-JUDGED = {"words": (WEIGHTS, BIAS), "reading": (WEIGHTS_READ, BIAS_READ), "meaning": (WEIGHTS_NEAR, BIAS_NEAR)}
+WEIGHTS_NEAR = (1.32, -1.15, 3.86, 0.06, 0.20, 0.25, -0.34, 0.39, 1.51, 0.55, 2.68, 0.28, 0.30, 0.20, 0.14, 0.21, -0.16, 0.41)
+BIAS_NEAR = -6.95
+WEIGHTS_DEEP = (1.37, -0.45, 3.14, 0.18, 0.51, 0.32, -0.73, 0.99, 3.25, 0.39, -1.26, 0.19, 0.36, 0.50, 0.09, 0.09, -0.97, 0.00)
+BIAS_DEEP = -0.87
+JUDGED = {
+    "words": (WEIGHTS, BIAS), "reading": (WEIGHTS_READ, BIAS_READ), "meaning": (WEIGHTS_NEAR, BIAS_NEAR), "deep": (WEIGHTS_DEEP, BIAS_DEEP),
+}  # fmt: skip
 """How sure one is, by what found it."""
 
 
-def sure(features: Sequence[float]) -> float:
+def sure(features: Sequence[float], by: str) -> float:
     """Return the probability that a passage answers a question (logistic regression; see docs/chat.md for what it was fitted on)."""
-    weights, bias = next(judged for judged in JUDGED.values() if len(judged[0]) == len(features))
+    weights, bias = JUDGED[by]
     return 1 / (1 + math.exp(-(bias + sum(w * f for w, f in zip(weights, features, strict=True)))))

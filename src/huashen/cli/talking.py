@@ -52,7 +52,7 @@ def chat(
     options: dict[str, Any] = {}
     if name in ("faq", "rag"):
         options["documents"] = documents
-        fetch(note)
+        fetch(note, english=_english(documents))
     if name in ("openai", "rag"):
         options |= {"model": model, "base_url": url or settings.chat_url, "key": config.service_key() if url else settings.chat_key()}
     talk = Conversation(registry.load("chat", name, **options))
@@ -68,6 +68,18 @@ def chat(
             _answer(talk, line, sources=sources, as_json=as_json)
         except HuashenError as error:  # one failed answer does not end the conversation
             note(str(error))
+
+
+def _english(documents: Path | None) -> bool:
+    """Return whether there are documents, all in English; what is wrong with them is said when they are opened."""
+    from huashen.chat.documents import passages
+    from huashen.chat.meaning import in_english
+
+    try:
+        found = passages(documents, quiet=True) if documents else []
+    except HuashenError:
+        return False
+    return bool(found) and in_english(found)
 
 
 def _answer(talk: "Conversation", question: str, *, sources: bool, as_json: bool) -> None:

@@ -16,10 +16,10 @@ import itertools
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -196,7 +196,8 @@ class Read:
 
     def __init__(self, business: Business, net: Net) -> None:
         base = net.base
-        self._pair = base.pair
+        self.pair: Callable[[Sequence[int], Sequence[int]], list[int]] = base.pair
+        """Makes one text of a question's and a passage's tokens."""
         asked = [base.asked + question for question, _ in business.questions]
         told = [base.told + meaning.spelled(passage) for passage in business.passages]
         self.asked, self.told = [base.tokens(text) for text in asked], [base.tokens(text) for text in told]
@@ -210,7 +211,7 @@ class Read:
         right = self.right[row][:1]
         others = [number for number in self.nearest[row] if number not in self.right[row]][:NEAREST]
         drawn = others[:1] + chance.sample(others[1:], min(len(others[1:]), passages - 1 - len(right)))
-        return [self._pair(self.asked[row], self.told[number]) for number in right + drawn]
+        return [self.pair(self.asked[row], self.told[number]) for number in right + drawn]
 
 
 def priors(reads: Sequence[Read], *, rounds: int = 12) -> list[list[float]]:
@@ -219,22 +220,23 @@ def priors(reads: Sequence[Read], *, rounds: int = 12) -> list[list[float]]:
     Who writes down questions that nothing answers asks in other words than who asks about a passage, and a network that may learn this
     reads no passages (annotation artifacts; Gururangan et al. 2018, arXiv:1803.02324). So what the question alone tells is taken out:
     the network learns what is to be added to it (Clark, Yatskar & Zettlemoyer 2019, arXiv:1909.03683). Told by a logistic regression over
-    tokens and pairs of them, fitted to the other businesses.
+    tokens and pairs of them, and how many they are, fitted to the other businesses.
     """
-    size = 1 << 16
+    size, longest = 1 << 16, 40
     bags = [[torch.tensor([(31 * a + 7919 * b) % size for a, b in [*((a, 0) for a in asked), *itertools.pairwise(asked)]])
              for asked in read.asked] for read in reads]  # fmt: skip
     told: list[list[float]] = [[] for _ in reads]
     for part in range(PARTS):
         rows = [(bag, (1 - WITHOUT) * bool(right)) for k, read in enumerate(reads) if k % PARTS != part
                 for bag, right in zip(bags[k], read.right, strict=True)]  # fmt: skip
-        net, bias = nn.EmbeddingBag(size, 1, mode="mean"), nn.Parameter(torch.zeros(1))
+        net, long = nn.EmbeddingBag(size, 1, mode="mean"), nn.Parameter(torch.zeros(longest))
         nn.init.zeros_(net.weight)
-        optimiser = torch.optim.Adam([*net.parameters(), bias], lr=0.05)
+        optimiser = torch.optim.Adam([*net.parameters(), long], lr=0.05)
 
-        def logits(some: Sequence[Tensor], net: nn.EmbeddingBag = net, bias: Tensor = bias) -> Tensor:
-            starts = torch.tensor([0, *map(len, some)]).cumsum(0)[:-1]
-            made: Tensor = net(torch.cat(list(some)), starts)[:, 0] + bias
+        def logits(some: Sequence[Tensor], net: nn.EmbeddingBag = net, long: Tensor = long) -> Tensor:
+            lengths = torch.tensor([len(bag) for bag in some])
+            starts = functional.pad(lengths, (1, 0)).cumsum(0)[:-1]
+            made: Tensor = net(torch.cat(list(some)), starts)[:, 0] + long[(lengths // 2).clamp(max=longest - 1)]
             return made
 
         for number in range(rounds * -(-len(rows) // 512)):
@@ -270,7 +272,16 @@ def missed(scores: Sequence[Tensor], answered: Sequence[bool], prior: Sequence[f
     return torch.where(known, (1 - WITHOUT) * found + WITHOUT * without, without)
 
 
-def score(net: Net, pairs: Sequence[Sequence[int]]) -> Tensor:
+class Scorer(Protocol):
+    """A network that reads pairs."""
+
+    device: torch.device
+
+    def __call__(self, pairs: Sequence[Sequence[int]]) -> Tensor:
+        """Return a number for each pair."""
+
+
+def score(net: Scorer, pairs: Sequence[Sequence[int]]) -> Tensor:
     """Return what the network says of each pair; pairs of like length go through it together."""
     order = np.array(sorted(range(len(pairs)), key=lambda k: len(pairs[k])))
     groups = np.array_split(order, _GROUPS if net.device.type == "cpu" else _GROUPS // 3)
@@ -400,6 +411,20 @@ def say(words: str) -> None:
     sys.stderr.write(f"{words}\n")
 
 
+def usable(device: str) -> None:
+    """Check that torch can compute on a device.
+
+    Raises:
+        InputError: it cannot.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(tr(
+            f"torch cannot compute on {device} here; leave --device out", f"torch 在这里无法使用 {device}；请去掉 --device",
+        )) from error  # fmt: skip
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, and write what was learned."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -441,12 +466,7 @@ def made(
     if english:
         files = [file for file in files if file.name.startswith("en")]
     every = businesses(files)
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(tr(
-            f"torch cannot compute on {device} here; leave --device out", f"torch 在这里无法使用 {device}；请去掉 --device",
-        )) from error  # fmt: skip
+    usable(device)
     if 0 < sum(len(one.questions) for one in every) < each:
         raise InputError(tr(
             f"there are fewer than {each} questions, which are a step; give fewer with --questions",
