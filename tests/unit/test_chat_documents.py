@@ -73,6 +73,14 @@ def test_markdown_gives_paragraphs_lists_and_rows_under_their_headings(folder: P
     ]
 
 
+def test_a_table_within_a_text_gives_its_rows(folder: Path) -> None:
+    rows = ("| Work | Price |", "| --- | --- |", "| Call-out with first hour, weekdays | £96 |", "| Cooker | £85 |")
+    (folder / "a.txt").write_text("\n".join(("Prices", "", *rows)), "utf-8")
+    assert list(read(folder / "a.txt")) == [
+        ("Prices", "Prices", "", "Call-out with first hour, weekdays; Price: £96"), ("Prices", "Prices", "", "Cooker; Price: £85"),
+    ]  # fmt: skip
+
+
 def test_tables_of_questions_and_of_other_things(folder: Path) -> None:
     (folder / "faq.csv").write_text("问题,答案\n几点开门？,九点。\n", "utf-8")
     (folder / "two.csv").write_text("How old are you?,Ten.\nWho?,Me.\n")

@@ -309,6 +309,9 @@ def test_what_reads_english_is_fetched_for_english_documents(tmp_path: Path, mon
     assert "98 MB" in said[1]
     assert "Apache-2.0" in said[1]
     assert meaning.in_english(told("Dogs travel free.", "$5"))
+    assert meaning.in_english(told(*["The boat leaves at nine."] * 9, "Le bateau part à neuf heures et les chiens sont les bienvenus."))
+    assert not meaning.in_english(told("The boat leaves at nine.", "Le bateau part à neuf heures et les chiens sont les bienvenus."))
+    assert meaning.in_english([])
     assert not meaning.in_english(told("Dogs travel free.", "可以带狗。"))
 
 

@@ -35,7 +35,7 @@ MAX_PASSAGES = 100_000
 """Of all files together."""
 LONG = 420
 """Columns of a passage (a Chinese character takes two); a longer paragraph is cut between sentences."""
-_VERSION = 1
+_VERSION = 2
 """Of the kept passages: raised when reading changes."""
 
 
@@ -282,7 +282,7 @@ def _markdown(path: Path) -> Iterator[tuple[str, str, str, str]]:
         if not any(row.strip() for row in rows):
             continue
         above = [heading for _, heading in headings]
-        for part in _table(rows) if sum(row.lstrip().startswith("|") for row in rows) > 1 else _listed(rows):
+        for part in _parts(rows):
             yield from _row(above[-1] if above else "", above, part)
 
 
@@ -290,6 +290,11 @@ def unmarked(text: str) -> str:
     """Return a line of Markdown without its signs; links by their text."""
     text = re.sub(r"!?\[([^\]\n]*)\]\([^)\n]*\)", r"\1", text)
     return re.sub(r"(\*\*|__|`)(.+?)\1", r"\2", text).strip()
+
+
+def _parts(rows: list[str]) -> Iterator[str]:
+    """Return a block's paragraphs, those of a table row by row."""
+    return _table(rows) if sum(row.lstrip().startswith("|") for row in rows) > 1 else _listed(rows)
 
 
 def _listed(rows: list[str]) -> Iterator[str]:
@@ -341,13 +346,13 @@ def _paragraphs(text: str, place: str) -> Iterator[tuple[str, str, str, str]]:
         if not rows:
             continue
         short = _width(rows[0]) <= 60 and not _TITLE_END.search(rows[0])
-        title = short and not _ITEM.match(rows[0]) and not re.match(r"(?i)[qa问答]\w*\s*[:：]", rows[0])
+        title = short and not _ITEM.match(rows[0]) and not re.match(r"(?i)[qa问答]\w*\s*[:：]|\|", rows[0])
         if title and (len(rows) == 1 or _asks(rows[0]) or rows[0].endswith((":", "：")) or _width(rows[1]) > _width(rows[0]) * 1.5):
             heading = [rows[0].rstrip(":：").strip("= -*#")]
             rows = rows[1:]
             if not rows:
                 continue
-        for part in _listed(rows):
+        for part in _parts(rows):
             yield from _row(place or (heading[-1] if heading else ""), heading, part)
 
 
