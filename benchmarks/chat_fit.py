@@ -13,7 +13,7 @@ and the files RANKED, three parts in turn unseen. The search by words alone lear
 all these files (`huashen.train.reranker`). How sure an answer is, is fitted to the whole documents of DOCUMENTS, from which no reranker
 learned, cross-validated: a fifth of the businesses at a time unseen. Each question that has an answer is asked twice, the second time with
 the passage that answers it taken out; without that, how a question is asked tells too much of whether it has an answer. Nothing learns from
-tests/questions/test, blind, unseen, sealed and fit.
+tests/questions/test, blind, unseen, sealed, closed and fit.
 """
 
 import argparse
