@@ -1,7 +1,7 @@
 """Train the deeper reader of English (`huashen.chat.deep`): what SmolLM2 needs to tell whether a passage answers a question.
 
     Q=tests/questions
-    python -m huashen.train.deep $Q/train $Q/more $Q/documents $Q/siblings $Q/worded -o src/huashen/chat/deep.npz --device cuda
+    python -m huashen.train.deep $Q/{train,more,documents,siblings,worded} -o src/huashen/chat/deep.npz --device cuda
 
 The questions, what each is shown with and what it has to say are those of `huashen.train.reranker`. The language model stays as it is; to
 each of its matrices a product of two narrow ones is added (LoRA; Hu et al. 2021, arXiv:2106.09685), and the last token's state is

@@ -1,7 +1,7 @@
 """Train the reranker of document search (`huashen.chat.rerank`): does this passage answer this question?
 
     Q=tests/questions
-    python -m huashen.train.reranker $Q/train $Q/more $Q/documents $Q/siblings -o src/huashen/chat/reranker.npz --device cuda --questions 64
+    python -m huashen.train.reranker $Q/{train,more,documents,siblings,worded} -o src/huashen/chat/reranker.npz --device cuda --questions 64
     python -m huashen.train.reranker $Q/train $Q/more --english all-MiniLM-L6-v2/ -o src/huashen/chat/english.npz
 
 It begins as multilingual-e5-small, whose layers learn to read a question and a passage in one go (cross-encoder; Nogueira & Cho
